@@ -1,0 +1,43 @@
+namespace Pengx;
+
+/// <summary>The kinds of snapshots.</summary>
+public enum SnapshotKind
+{
+    /// <summary>Saved: its layers are frozen and never written again; <c>S</c>.</summary>
+    Saved,
+
+    /// <summary>Run: the one writable overlay that the machine runs on, hidden from lists; <c>R</c>.</summary>
+    Run,
+}
+
+/// <summary>A snapshot of a virtual machine (reference, chapter 9: <c>Snapshot</c>).</summary>
+public sealed record Snapshot
+{
+    /// <summary>The snapshot's UUID.</summary>
+    public required SnapshotId Id { get; init; }
+
+    /// <summary>The machine it was taken of.</summary>
+    public required VmId Vm { get; init; }
+
+    /// <summary>Saved or run.</summary>
+    public required SnapshotKind Kind { get; init; }
+
+    /// <summary>The snapshot it was taken on.</summary>
+    public SnapshotId? Parent { get; init; }
+
+    /// <summary>Its name, unique in its machine.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>What it is for, in the operator's words.</summary>
+    public string? Description { get; init; }
+
+    /// <summary>When it was taken.</summary>
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>Counts the row's changes, for optimistic concurrency.</summary>
+    public int Revision { get; init; }
+
+    /// <summary>Whether this snapshot is the parent of another (reference: <c>is_parent</c>).</summary>
+    /// <param name="snapshots">The machine's snapshots.</param>
+    public bool IsParent(IEnumerable<Snapshot> snapshots) => snapshots.Any(snapshot => snapshot.Parent == Id);
+}

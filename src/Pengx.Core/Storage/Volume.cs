@@ -1,0 +1,43 @@
+namespace Pengx;
+
+/// <summary>The measured size and free space of a storage link.</summary>
+/// <param name="Size">All space.</param>
+/// <param name="Free">What can still be written.</param>
+public sealed record StorlinkCapacity(DataSize Size, DataSize Free);
+
+/// <summary>What a volume shall be.</summary>
+public sealed record VolumeSpec
+{
+    /// <summary>The disk, whose UUID names the volume.</summary>
+    public required DiskId Disk { get; init; }
+
+    /// <summary>The format.</summary>
+    public required DiskFormat Format { get; init; }
+
+    /// <summary>The size that the guest shall see; at least the source's or backing image's.</summary>
+    public required DataSize Size { get; init; }
+
+    /// <summary>The image to copy the content from, flattened; the volume is empty without one.</summary>
+    public DiskLayer? Source { get; init; }
+
+    /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/>.</summary>
+    public DiskLayer? Backing { get; init; }
+}
+
+/// <summary>A volume as it lies on its storage link.</summary>
+/// <param name="Disk">The disk.</param>
+/// <param name="Format">The format.</param>
+/// <param name="Size">The size that the guest sees.</param>
+/// <param name="Allocated">The space it takes.</param>
+public sealed record Volume(DiskId Disk, DiskFormat Format, DataSize Size, DataSize Allocated);
+
+/// <summary>Something that lies on a storage link under a disk's UUID.</summary>
+/// <param name="Disk">The disk.</param>
+/// <param name="Name">The name of the file, logical volume or image.</param>
+/// <param name="Complete">Whether it is a whole volume rather than one half made or half removed.</param>
+public sealed record VolumeEntry(DiskId Disk, string Name, bool Complete);
+
+/// <summary>How far a long piece of work is.</summary>
+/// <param name="Done">Bytes done.</param>
+/// <param name="Total">Bytes in all; 0 while unknown.</param>
+public readonly record struct ByteProgress(long Done, long Total);

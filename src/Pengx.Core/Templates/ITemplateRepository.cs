@@ -1,0 +1,32 @@
+namespace Pengx;
+
+/// <summary>The templates in the database. Changes hold after <see cref="IStoreSession.SaveAsync"/>.</summary>
+public interface ITemplateRepository
+{
+    /// <summary>One of them; <see langword="null"/> when there is none.</summary>
+    /// <param name="id">Its identifier.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    Task<Template?> FindAsync(TemplateId id, CancellationToken cancellationToken = default);
+
+    /// <summary>All of them, by creation.</summary>
+    /// <param name="cancellationToken">Ends the listing.</param>
+    IAsyncEnumerable<Template> ListAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>The one of that name on a physical machine; <see langword="null"/> when there is none.</summary>
+    /// <param name="pm">The physical machine.</param>
+    /// <param name="name">The name, compared exactly.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    Task<Template?> FindByNameAsync(PmId pm, string name, CancellationToken cancellationToken = default);
+
+    /// <summary>Adds one, with revision 0.</summary>
+    /// <param name="row">What to add.</param>
+    void Add(Template row);
+
+    /// <summary>Replaces one; its revision must be the stored one, and counts up by one.</summary>
+    /// <param name="row">What it shall be.</param>
+    void Update(Template row);
+
+    /// <summary>Deletes one; its revision must be the stored one.</summary>
+    /// <param name="row">What to delete.</param>
+    void Delete(Template row);
+}
