@@ -1,0 +1,85 @@
+using System.Globalization;
+
+namespace Pengx.Client;
+
+/// <summary>Lenient reading of answers: what is missing, empty, <c>None</c> or not of its kind is null, for the shape to settle.</summary>
+internal static class WireReading
+{
+    public static string? Optional(this WireElement element, string name)
+    {
+        var text = element.Find(name)?.Text;
+        return text is null or "None" ? null : text;
+    }
+
+    public static string Required(this WireElement element, string name) =>
+        element.Find(name)?.Text ?? "";
+
+    public static Guid RequiredUuid(this WireElement element) =>
+        TryUuid(element.Id, out var id)
+            ? id
+            : throw new XmlRefusedException(XmlRefusal.Malformed, $"The <{element.Name}> of the answer has no UUID as its id.");
+
+    public static int RequiredInteger(this WireElement element) =>
+        int.TryParse(element.Id, NumberStyles.None, CultureInfo.InvariantCulture, out var id)
+            ? id
+            : throw new XmlRefusedException(XmlRefusal.Malformed, $"The <{element.Name}> of the answer has no number as its id.");
+
+    public static Guid? Uuid(this WireElement element, string name) =>
+        TryUuid(element.Find(name)?.Text, out var id) ? id : null;
+
+    /// <summary>The id of an element that only names another object, given as its attribute or as its text.</summary>
+    public static Guid? Reference(this WireElement element, string name)
+    {
+        var found = element.Find(name);
+        return TryUuid(found?.Id, out var id) || TryUuid(found?.Text, out id) ? id : null;
+    }
+
+    public static long? Number(this WireElement element, string name) => Number(element.Find(name)?.Text);
+
+    public static int? Integer(this WireElement element, string name) =>
+        element.Number(name) is { } value and >= int.MinValue and <= int.MaxValue ? (int)value : null;
+
+    public static double Real(this WireElement element, string name) =>
+        double.TryParse(element.Find(name)?.Text?.TrimEnd('%', ' '), NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
+        && double.IsFinite(value)
+            ? value
+            : 0;
+
+    public static bool Boolean(this WireElement element, string name) =>
+        TryBoolean(element.Find(name)?.Text, out var value) && value;
+
+    public static DateTimeOffset? Date(this WireElement element, string name) =>
+        element.Find(name)?.Text is { } text && WireDates.TryRead(text, out var value) ? value : null;
+
+    public static bool TryUuid(string? text, out Guid id)
+    {
+        id = default;
+        return text is not null && (Guid.TryParseExact(text, "D", out id) || Guid.TryParseExact(text, "N", out id));
+    }
+
+    public static bool TryBoolean(string? text, out bool value)
+    {
+        value = text is not null
+            && (text.Equals("true", StringComparison.OrdinalIgnoreCase)
+                || text.Equals("yes", StringComparison.OrdinalIgnoreCase)
+                || text == "1");
+        return value
+            || (text is not null
+                && (text.Equals("false", StringComparison.OrdinalIgnoreCase)
+                    || text.Equals("no", StringComparison.OrdinalIgnoreCase)
+                    || text == "0"));
+    }
+
+    private static long? Number(string? text)
+    {
+        if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole))
+        {
+            return whole;
+        }
+
+        // A Python server may render a division as "512.0".
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var real) && Math.Abs(real) < 1e15
+            ? (long)real
+            : null;
+    }
+}
