@@ -38,6 +38,17 @@ public sealed record DomainDefinition
 
     /// <summary>PCI functions of the host handed to the guest.</summary>
     public IReadOnlyList<PciAddress> PciDevices { get; init; } = [];
+
+    /// <summary>Whether another definition says the same, its lists compared element by element.</summary>
+    /// <param name="other">The other definition.</param>
+    public bool Equals(DomainDefinition? other) => other is not null
+        && Id == other.Id && Name == other.Name && Cpus == other.Cpus && MaxCpus == other.MaxCpus
+        && Memory == other.Memory && MaxMemory == other.MaxMemory && IsWindows == other.IsWindows
+        && VncPassword == other.VncPassword && IsoPath == other.IsoPath
+        && Disks.SequenceEqual(other.Disks) && Nics.SequenceEqual(other.Nics) && PciDevices.SequenceEqual(other.PciDevices);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Id, Name, Cpus, Memory, Disks.Count, Nics.Count);
 }
 
 /// <summary>A disk of a domain: an image with everything beneath it, named in full so that no tool ever has to probe.</summary>
@@ -54,6 +65,14 @@ public sealed record DomainDisk
 
     /// <summary>Whether the guest may only read.</summary>
     public bool ReadOnly { get; init; }
+
+    /// <summary>Whether another disk is the same, layer by layer.</summary>
+    /// <param name="other">The other disk.</param>
+    public bool Equals(DomainDisk? other) => other is not null
+        && Id == other.Id && Vdev == other.Vdev && ReadOnly == other.ReadOnly && Layers.SequenceEqual(other.Layers);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Id, Vdev, Layers.Count);
 }
 
 /// <summary>One image of a disk's chain.</summary>
