@@ -21,7 +21,7 @@ public sealed record QmpVnc
     public string? Auth { get; init; }
 
     /// <summary>The viewers.</summary>
-    public IReadOnlyList<QmpVncClient>? Clients { get; init; } = [];
+    public IReadOnlyList<QmpVncClient>? Clients { get; init; }
 }
 
 /// <summary>A connected viewer.</summary>

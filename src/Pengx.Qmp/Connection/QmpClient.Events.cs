@@ -4,6 +4,7 @@ public sealed partial class QmpClient
 {
     private readonly Lock _eventGate = new();
     private Queue<QmpEvent>? _earlyEvents;
+    private long _earlyDropped;
     private QmpEventSubscription[] _subscriptions = [];
     private bool _eventsEnded;
     private Exception? _eventsEndedBy;
@@ -17,6 +18,7 @@ public sealed partial class QmpClient
             if (_earlyEvents is { } early)
             {
                 _earlyEvents = null;
+                subscription.CountDropped(_earlyDropped);
                 foreach (QmpEvent qmpEvent in early.Where(qmpEvent => subscription.Wants(qmpEvent.Name)))
                 {
                     subscription.Publish(qmpEvent);
@@ -55,6 +57,7 @@ public sealed partial class QmpClient
                 if (early.Count == _options.EventQueueLength)
                 {
                     early.Dequeue();
+                    _earlyDropped++;
                     QmpDiagnostics.EventsDropped.Add(1);
                 }
 

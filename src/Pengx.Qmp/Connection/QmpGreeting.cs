@@ -9,7 +9,7 @@ public sealed record QmpGreeting
     public required QmpVersion Version { get; init; }
 
     /// <summary>The optional abilities that it offers, such as <c>oob</c>.</summary>
-    public IReadOnlyList<string> Capabilities { get; init; } = [];
+    public IReadOnlyList<string> Capabilities { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>A QEMU version: the upstream number and the packager's addition (<c>VersionInfo</c> in <c>qapi/control.json</c>).</summary>
@@ -19,7 +19,7 @@ public sealed record QmpVersion
     public required QmpVersionNumber Qemu { get; init; }
 
     /// <summary>The packager's own version text; often empty.</summary>
-    public string Package { get; init; } = string.Empty;
+    public string Package { get; init => field = value ?? string.Empty; } = string.Empty;
 
     /// <summary>The version as people write it, such as <c>7.2.22</c>.</summary>
     public override string ToString() => $"{Qemu.Major}.{Qemu.Minor}.{Qemu.Micro}";

@@ -49,5 +49,7 @@ public sealed class QmpEventSubscription : IAsyncEnumerable<QmpEvent>, IDisposab
 
     internal void Publish(QmpEvent qmpEvent) => _events.Writer.TryWrite(qmpEvent);
 
+    internal void CountDropped(long count) => Interlocked.Add(ref _dropped, count);
+
     internal void Complete(Exception? reason) => _events.Writer.TryComplete(reason);
 }

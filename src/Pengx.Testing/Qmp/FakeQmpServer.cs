@@ -233,6 +233,11 @@ public sealed class FakeQmpServer : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_stopping.IsCancellationRequested)
+        {
+            return;
+        }
+
         await _stopping.CancelAsync().ConfigureAwait(false);
         _listener?.Dispose();
         await DisconnectAsync().ConfigureAwait(false);
@@ -242,7 +247,6 @@ public sealed class FakeQmpServer : IAsyncDisposable
             File.Delete(_socketPath);
         }
 
-        _stopping.Dispose();
         _writing.Dispose();
     }
 
