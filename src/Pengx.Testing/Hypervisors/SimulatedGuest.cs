@@ -1,0 +1,55 @@
+namespace Pengx.Testing;
+
+/// <summary>A guest of the <see cref="SimulatedHost"/>, to be steered by a test: how it behaves, and what it does on its own.</summary>
+public sealed class SimulatedGuest
+{
+    private readonly SimulatedHost _host;
+
+    internal SimulatedGuest(SimulatedHost host, DomainId id)
+    {
+        _host = host;
+        Id = id;
+    }
+
+    /// <summary>The guest's domain.</summary>
+    public DomainId Id { get; }
+
+    /// <summary>Whether the guest shuts down when it is asked to.</summary>
+    public bool ObeysShutdown { get; set; } = true;
+
+    /// <summary>Whether the guest reboots when it is asked to.</summary>
+    public bool ObeysReboot { get; set; } = true;
+
+    /// <summary>Whether the guest lets a device go when it is unplugged.</summary>
+    public bool AllowsUnplug { get; set; } = true;
+
+    /// <summary>Whether the guest takes more processors or memory while it runs.</summary>
+    public bool AllowsGrowing { get; set; } = true;
+
+    /// <summary>Whether a shutdown was asked of the guest since it started.</summary>
+    public bool ShutdownRequested => _host.WithRunning(Id, running => running.ShutdownRequested, false);
+
+    /// <summary>The name that the running domain has; <see langword="null"/> while it does not run.</summary>
+    public string? Name => _host.WithRunning<string?>(Id, running => running.Name, null);
+
+    /// <summary>The disks that are plugged in now.</summary>
+    public IReadOnlyList<DomainDisk> Disks => _host.WithRunning<IReadOnlyList<DomainDisk>>(Id, running => [.. running.Disks], []);
+
+    /// <summary>The network interfaces that are plugged in now.</summary>
+    public IReadOnlyList<DomainNic> Nics => _host.WithRunning<IReadOnlyList<DomainNic>>(Id, running => [.. running.Nics], []);
+
+    /// <summary>The ISO image in the CD-ROM drive.</summary>
+    public string? IsoPath => _host.WithRunning<string?>(Id, running => running.Definition.IsoPath, null);
+
+    /// <summary>How often the guest was started.</summary>
+    public int Starts { get; internal set; }
+
+    /// <summary>The guest shuts itself down, as after <c>poweroff</c> typed inside.</summary>
+    public void ShutDown() => _host.End(Id, VmState.Shutdown);
+
+    /// <summary>The guest ends by a fault.</summary>
+    public void Crash() => _host.End(Id, VmState.Crashed);
+
+    /// <summary>The guest reboots on its own.</summary>
+    public void Reboot() => _host.RebootGuest(Id);
+}
