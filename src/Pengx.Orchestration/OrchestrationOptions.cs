@@ -1,0 +1,66 @@
+namespace Pengx.Orchestration;
+
+/// <summary>How operations are run.</summary>
+public sealed class OrchestrationOptions
+{
+    /// <summary>How long a service may be silent before another may take its operations over.</summary>
+    /// <value>30 seconds. Leases are renewed three times as often.</value>
+    public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How many operations work at the same time; steps that only wait, and forced operations, do not count.</summary>
+    /// <value>8.</value>
+    public int MaxConcurrentOperations { get; set; } = 8;
+
+    /// <summary>How many unfinished operations this service holds at most; more are refused with
+    /// <see cref="UnavailableException"/>.</summary>
+    /// <value>1000.</value>
+    public int MaxPendingOperations { get; set; } = 1000;
+
+    /// <summary>The pause before the first repetition of a step; it doubles with each further one.</summary>
+    /// <value>1 second.</value>
+    public TimeSpan RetryDelay { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The longest pause between repetitions.</summary>
+    /// <value>30 seconds.</value>
+    public TimeSpan MaxRetryDelay { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often a step before the switch is tried when its error is transient.</summary>
+    /// <value>3.</value>
+    public int TransientAttempts { get; set; } = 3;
+
+    /// <summary>How often a step after the switch is tried before its operation needs attention.</summary>
+    /// <value>8.</value>
+    public int RollForwardAttempts { get; set; } = 8;
+
+    /// <summary>How often an undo is tried before its operation needs attention.</summary>
+    /// <value>5.</value>
+    public int UndoAttempts { get; set; } = 5;
+
+    /// <summary>How long a forced operation waits for the one it pre-empts.</summary>
+    /// <value>30 seconds.</value>
+    public TimeSpan PreemptTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long running steps may go on when the service stops; then they are cancelled, and run again at the next start.</summary>
+    /// <value>20 seconds.</value>
+    public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>The shortest time between two progress notices of one operation.</summary>
+    /// <value>Half a second.</value>
+    public TimeSpan ProgressInterval { get; set; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>How often an operation that another service runs is looked up while it is waited for.</summary>
+    /// <value>Half a second.</value>
+    public TimeSpan PollInterval { get; set; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>How long an idempotency key is remembered.</summary>
+    /// <value>24 hours.</value>
+    public TimeSpan IdempotencyKeyLifetime { get; set; } = TimeSpan.FromHours(24);
+
+    /// <summary>How long finished operations stay in the journal.</summary>
+    /// <value>30 days.</value>
+    public TimeSpan Retention { get; set; } = TimeSpan.FromDays(30);
+
+    /// <summary>How many notices a watcher may lag behind before it loses the oldest.</summary>
+    /// <value>256.</value>
+    public int WatchBuffer { get; set; } = 256;
+}

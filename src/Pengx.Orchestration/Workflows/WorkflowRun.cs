@@ -1,0 +1,67 @@
+using System.Text.Json;
+
+namespace Pengx.Orchestration;
+
+/// <summary>A workflow together with one operation's state, as the engine drives it.</summary>
+internal abstract class WorkflowRun
+{
+    public abstract int StepCount { get; }
+
+    public abstract string? Created { get; }
+
+    public abstract string Succeeded { get; }
+
+    /// <summary>Index of the switch, or -1.</summary>
+    public abstract int SwitchIndex { get; }
+
+    public abstract string NameOf(int step);
+
+    public abstract bool IsWait(int step);
+
+    public abstract bool HasUndo(int step);
+
+    public abstract Task ExecuteAsync(int step, CancellationToken cancellationToken);
+
+    public abstract Task UndoAsync(int step, CancellationToken cancellationToken);
+
+    public abstract string WriteState();
+}
+
+/// <inheritdoc/>
+internal sealed class WorkflowRun<TState>(Workflow<TState> workflow, StepContext<TState> context) : WorkflowRun
+    where TState : class
+{
+    private readonly IReadOnlyList<Step<TState>> _steps = workflow.Steps;
+
+    public override int StepCount => _steps.Count;
+
+    public override string? Created => workflow.Created(context.State);
+
+    public override string Succeeded => workflow.Succeeded(context.State);
+
+    public override int SwitchIndex { get; } = FindSwitch(workflow);
+
+    public override string NameOf(int step) => _steps[step].Name;
+
+    public override bool IsWait(int step) => _steps[step].IsWait;
+
+    public override bool HasUndo(int step) => _steps[step].Undo is not null;
+
+    public override Task ExecuteAsync(int step, CancellationToken cancellationToken) => _steps[step].Execute(context, cancellationToken);
+
+    public override Task UndoAsync(int step, CancellationToken cancellationToken) =>
+        _steps[step].Undo is { } undo ? undo(context, cancellationToken) : Task.CompletedTask;
+
+    public override string WriteState() => JsonSerializer.Serialize(context.State, workflow.StateType);
+
+    private static int FindSwitch(Workflow<TState> workflow)
+    {
+        var switches = workflow.Steps.Select((step, index) => step.IsSwitch ? index : -1).Where(index => index >= 0).ToList();
+        return switches switch
+        {
+            [] => -1,
+            [var only] => only,
+            _ => throw new InvalidOperationException($"Workflow {workflow.Kind} has {switches.Count} switches; one is the most that can be crash-safe."),
+        };
+    }
+}
