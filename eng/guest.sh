@@ -41,15 +41,19 @@ versions() {
 }
 
 sources=$(cd -- "$here" && sha256sum guest.sh guest/dhcp-event guest/init.c guest/record.h guest/syslinux.cfg | sha256sum | cut -d ' ' -f 1)
-packages=$(versions)
+packages=
 if [[ -f $output/guest.raw && -f $output/guest.qcow2 && -f $output/guest.key ]]; then
     key=$(< "$output/guest.key")
+    # Asking for versions takes a second; there is nothing to ask as long as the package index is older than the image.
+    [[ $output/guest.key -nt /var/lib/apt/lists ]] || packages=$(versions)
     if [[ $key == "$sources"$'\n'"$packages" || (-z $packages && $key == "$sources"$'\n'*) ]]; then
+        touch -- "$output/guest.key"
         printf '%s\n' "$output/guest.raw"
         exit 0
     fi
 fi
 
+[[ -n $packages ]] || packages=$(versions)
 if [[ -z $packages ]]; then
     say 'reading the package index (apt-get update)'
     as_root apt-get update -qq >&2

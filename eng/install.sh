@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# install.sh - installs what building, testing and running Pengx needs on a Debian with the .NET SDK. Says what it installs;
+# says and does nothing when all of it is there.
+set -euo pipefail
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+# The service and its tests run QEMU and its image tool; the rest builds the test guest and serves the scripts beside this.
+packages=(
+    qemu-system-x86 qemu-utils
+    cpio gcc libc6-dev xz-utils zstd
+    curl ca-certificates iproute2 procps util-linux e2fsprogs
+)
+commands=(qemu-system-x86_64 qemu-img cpio gcc xz curl ip ps flock timeout)
+
+say() { printf 'install: %s\n' "$*" >&2; }
+
+if ! command -v dotnet > /dev/null; then
+    say 'the .NET SDK is missing: install the version that global.json names (https://dotnet.microsoft.com/download)'
+    exit 1
+fi
+
+if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+    absent=()
+    for command in "${commands[@]}"; do
+        command -v "$command" > /dev/null || absent+=("$command")
+    done
+    if (( ${#absent[@]} > 0 )); then
+        say "this is not a Debian, so nothing is installed; missing here: ${absent[*]}"
+        exit 1
+    fi
+    exit 0
+fi
+
+present=$(dpkg-query --show --showformat '${Package} ${db:Status-Status}\n' "${packages[@]}" 2> /dev/null \
+    | sed -n 's/ installed$//p') || true # it also fails for packages it has never heard of
+missing=()
+for package in "${packages[@]}"; do
+    grep -qxF -- "$package" <<< "$present" || missing+=("$package")
+done
+(( ${#missing[@]} > 0 )) || exit 0
+
+say "installing ${missing[*]}"
+as_root=()
+if [[ $(id -u) != 0 ]]; then
+    command -v sudo > /dev/null || { say 'this needs root: run it as root or install sudo'; exit 1; }
+    as_root=(sudo env "DEBIAN_FRONTEND=$DEBIAN_FRONTEND" "LC_ALL=$LC_ALL")
+fi
+"${as_root[@]}" apt-get update -q=2 < /dev/null >&2
+"${as_root[@]}" apt-get install -q=2 --yes --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${missing[@]}" < /dev/null >&2
+say 'done'
