@@ -49,6 +49,7 @@ public interface IStoreSession : IAsyncDisposable
     /// <param name="cancellationToken">Ends the call; the outcome is then unknown.</param>
     /// <exception cref="ConcurrencyException">A row was changed or deleted by another since it was read; nothing is changed.</exception>
     /// <exception cref="InvalidFieldException">A name that must be unique is taken; nothing is changed.</exception>
+    /// <exception cref="InUseException">A row would be left without the one it belongs to; nothing is changed.</exception>
     /// <exception cref="UnavailableException">The database cannot be reached.</exception>
     Task SaveAsync(CancellationToken cancellationToken = default);
 }
