@@ -87,6 +87,8 @@ if [[ ! -d $tree ]]; then
     rm -rf -- "$work/debs" "$tree"
     mv -- "$work/tree" "$tree"
 fi
+# Trees of superseded packages have no use any more.
+find "$cache" -mindepth 1 -maxdepth 1 -type d ! -path "$tree" -exec rm -rf -- {} +
 modules=$(cd -- "$tree" && printf '%s\n' lib/modules/*-cloud-amd64 usr/lib/modules/*-cloud-amd64 | grep -v '\*' | head -n 1)
 release=$(basename -- "$modules")
 export PATH="$tree/usr/bin:$PATH"

@@ -95,7 +95,7 @@ public static class GuestCounter
     /// <param name="rawImagePath">The file; a running guest may have it open.</param>
     /// <param name="cancellationToken">Cancels the reading.</param>
     /// <exception cref="InvalidDataException">As for the overload that takes a stream.</exception>
-    public static async Task<long> ReadNewestAsync(string rawImagePath, CancellationToken cancellationToken = default)
+    public static async Task<long> ReadNewestAsync(string rawImagePath, CancellationToken cancellationToken)
     {
         FileStream image = new(rawImagePath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         await using (image.ConfigureAwait(false))
