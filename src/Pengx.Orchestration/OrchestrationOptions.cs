@@ -63,4 +63,33 @@ public sealed class OrchestrationOptions
     /// <summary>How many notices a watcher may lag behind before it loses the oldest.</summary>
     /// <value>256.</value>
     public int WatchBuffer { get; set; } = 256;
+
+    /// <summary>Checks the figures against each other.</summary>
+    /// <exception cref="InvalidOperationException">One of them cannot work.</exception>
+    internal void Check()
+    {
+        Require(LeaseDuration >= TimeSpan.FromSeconds(1), nameof(LeaseDuration), "1 second or more");
+        Require(MaxConcurrentOperations > 0, nameof(MaxConcurrentOperations), "1 or more");
+        Require(MaxPendingOperations > 0, nameof(MaxPendingOperations), "1 or more");
+        Require(RetryDelay > TimeSpan.Zero, nameof(RetryDelay), "more than nothing");
+        Require(MaxRetryDelay >= RetryDelay, nameof(MaxRetryDelay), $"{nameof(RetryDelay)} or more");
+        Require(TransientAttempts > 0, nameof(TransientAttempts), "1 or more");
+        Require(RollForwardAttempts > 0, nameof(RollForwardAttempts), "1 or more");
+        Require(UndoAttempts > 0, nameof(UndoAttempts), "1 or more");
+        Require(PreemptTimeout > TimeSpan.Zero, nameof(PreemptTimeout), "more than nothing");
+        Require(StopTimeout >= TimeSpan.Zero, nameof(StopTimeout), "nothing or more");
+        Require(ProgressInterval >= TimeSpan.Zero, nameof(ProgressInterval), "nothing or more");
+        Require(PollInterval > TimeSpan.Zero, nameof(PollInterval), "more than nothing");
+        Require(IdempotencyKeyLifetime > TimeSpan.Zero, nameof(IdempotencyKeyLifetime), "more than nothing");
+        Require(Retention > TimeSpan.Zero, nameof(Retention), "more than nothing");
+        Require(WatchBuffer > 0, nameof(WatchBuffer), "1 or more");
+    }
+
+    private static void Require(bool condition, string name, string rule)
+    {
+        if (!condition)
+        {
+            throw new InvalidOperationException($"{nameof(OrchestrationOptions)}.{name} must be {rule}.");
+        }
+    }
 }

@@ -36,6 +36,9 @@ public sealed record OperationCheckpoint
     /// <summary>The sentence for the user.</summary>
     public string? Message { get; init; }
 
+    /// <summary>What stands in the way while it <see cref="NeedsAttention"/>; <see cref="Message"/> keeps what went wrong first.</summary>
+    public string? AttentionMessage { get; init; }
+
     /// <summary>What kind of failure ended it, or is being undone.</summary>
     public PengxErrorCode? Error { get; init; }
 

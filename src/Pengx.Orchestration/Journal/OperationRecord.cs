@@ -44,4 +44,24 @@ public sealed record OperationRecord
 
     /// <summary>How far it has come.</summary>
     public required OperationCheckpoint Checkpoint { get; init; }
+
+    /// <summary>The operation as users see it.</summary>
+    internal Operation ToOperation() => new()
+    {
+        Id = Id,
+        Kind = Kind[..(Kind.LastIndexOf('@') is > 0 and var at ? at : Kind.Length)],
+        Target = Target,
+        Description = Description,
+        State = Checkpoint.State,
+        NeedsAttention = Checkpoint.NeedsAttention,
+        Progress = Checkpoint.Progress,
+        Step = Checkpoint.Step,
+        BytesDone = Checkpoint.BytesDone,
+        BytesTotal = Checkpoint.BytesTotal,
+        Message = Checkpoint.NeedsAttention ? Checkpoint.AttentionMessage : Checkpoint.Message,
+        Error = Checkpoint.Error,
+        Created = Checkpoint.Created,
+        CreatedAt = CreatedAt,
+        FinishedAt = Checkpoint.FinishedAt,
+    };
 }

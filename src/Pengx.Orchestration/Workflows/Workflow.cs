@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
@@ -25,7 +26,11 @@ public abstract class Workflow
     public virtual bool RunsAnywhere => false;
 
     /// <summary>How the journal names it: <c>vm.create@1</c>.</summary>
-    internal string Kind => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Name}@{Version}");
+    internal string Kind => string.Create(CultureInfo.InvariantCulture, $"{Name}@{Version}");
+
+    /// <summary>Checks the list of steps, so that a mistake shows at start and not in an operation.</summary>
+    /// <exception cref="InvalidOperationException">There is no step, two have one name, or more than one is the switch.</exception>
+    internal abstract void Check();
 
     /// <summary>Makes a run of it from the journaled state.</summary>
     /// <exception cref="JsonException">The state does not have this workflow's shape.</exception>
@@ -62,6 +67,14 @@ public abstract class Workflow<TState> : Workflow
     /// <summary>What it created, such as <c>vm/7e1…/disk/09f…</c>.</summary>
     /// <param name="state">The state.</param>
     public virtual string? Created(TState state) => null;
+
+    internal override void Check()
+    {
+        if (Steps.Count == 0 || Steps.DistinctBy(step => step.Name).Count() != Steps.Count || Steps.Count(step => step.IsSwitch) > 1)
+        {
+            throw new InvalidOperationException($"Workflow {Kind} needs at least one step, a name of its own for each, and at most one switch.");
+        }
+    }
 
     internal override WorkflowRun Bind(OperationId id, string stateJson, IProgress<ByteProgress> progress, TimeProvider timeProvider)
     {

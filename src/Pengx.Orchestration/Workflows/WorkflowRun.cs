@@ -39,7 +39,7 @@ internal sealed class WorkflowRun<TState>(Workflow<TState> workflow, StepContext
 
     public override string Succeeded => workflow.Succeeded(context.State);
 
-    public override int SwitchIndex { get; } = FindSwitch(workflow);
+    public override int SwitchIndex { get; } = workflow.Steps.ToList().FindIndex(step => step.IsSwitch);
 
     public override string NameOf(int step) => _steps[step].Name;
 
@@ -53,15 +53,4 @@ internal sealed class WorkflowRun<TState>(Workflow<TState> workflow, StepContext
         _steps[step].Undo is { } undo ? undo(context, cancellationToken) : Task.CompletedTask;
 
     public override string WriteState() => JsonSerializer.Serialize(context.State, workflow.StateType);
-
-    private static int FindSwitch(Workflow<TState> workflow)
-    {
-        var switches = workflow.Steps.Select((step, index) => step.IsSwitch ? index : -1).Where(index => index >= 0).ToList();
-        return switches switch
-        {
-            [] => -1,
-            [var only] => only,
-            _ => throw new InvalidOperationException($"Workflow {workflow.Kind} has {switches.Count} switches; one is the most that can be crash-safe."),
-        };
-    }
 }
