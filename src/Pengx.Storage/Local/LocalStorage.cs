@@ -1,0 +1,535 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Win32.SafeHandles;
+
+namespace Pengx.Storage;
+
+/// <summary>Disks as files in a directory: storage links of level FL. Type LO may be any directory; one of another type must
+/// lie on a file system that somebody has mounted there.</summary>
+/// <remarks>
+/// A volume is made under a hidden name in the same directory, flushed, and given its own name only when whole; whatever
+/// interrupts that leaves one hidden file, which the next call for the same disk removes. Raw volumes are sparse, qcow2 ones
+/// grow as they are written. The directory may be reached through symbolic links, for its operator chose it; an image
+/// may not be one. Safe to use from many threads and from several processes.
+/// </remarks>
+/// <param name="runner">Runs <c>qemu-img</c>.</param>
+/// <param name="options">How it is run; the defaults when not given.</param>
+/// <param name="timeProvider">The clock; the system's when not given.</param>
+/// <param name="logger">Told of volumes made and removed.</param>
+public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null, ILogger<LocalStorage>? logger = null)
+    : IStorageBackend, IImageImport
+{
+    private const int SectorSize = 512;
+    private const string ProbePrefix = ".pengx-probe-";
+
+    private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
+    private readonly ILogger _logger = logger ?? NullLogger<LocalStorage>.Instance;
+    private readonly KeyedLock _locks = new();
+
+    /// <summary>Tried before a copy that could share its blocks; tests take the slow way.</summary>
+    internal bool MayClone { get; init; } = true;
+
+    /// <inheritdoc/>
+    public bool Serves(Storlink storlink)
+    {
+        ArgumentNullException.ThrowIfNull(storlink);
+        return storlink.Level == StorlinkLevel.File;
+    }
+
+    /// <inheritdoc/>
+    public Task CheckAsync(Storlink storlink, CancellationToken cancellationToken = default) => InBackground(storlink, () =>
+    {
+        var directory = DirectoryOf(storlink);
+        var probe = Path.Combine(directory, $"{ProbePrefix}{Guid.NewGuid():N}");
+        try
+        {
+            using var handle = Posix.CreateNew(probe);
+        }
+        catch (PengxException exception) when (exception is StorageException or InsufficientResourceException)
+        {
+            throw new StorageException($"Storlink {storlink.Id} cannot be used: nothing can be written to {directory}. {exception.Message}", exception);
+        }
+
+        // A check that was killed in between left its probe.
+        foreach (var path in Directory.EnumerateFiles(directory, ProbePrefix + "*"))
+        {
+            File.Delete(path);
+        }
+
+        return true;
+    }, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<StorlinkCapacity> MeasureAsync(Storlink storlink, CancellationToken cancellationToken = default) =>
+        InBackground(storlink, () => Measure(DirectoryOf(storlink)), cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<Volume> CreateAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        Validate(spec);
+        using var held = await HoldAsync(storlink, spec.Disk, cancellationToken).ConfigureAwait(false);
+        return await Guarded(storlink, () => CreateHeldAsync(storlink, spec, progress, cancellationToken)).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async Task DeleteAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
+    {
+        using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
+        await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Task<Volume?> FindAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
+        InBackground(storlink, () => Find(DirectoryOf(storlink), disk, format), cancellationToken);
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<VolumeEntry> ListAsync(Storlink storlink, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var entries = await InBackground(storlink, () => Entries(DirectoryOf(storlink)).ToList(), cancellationToken).ConfigureAwait(false);
+        foreach (var entry in entries)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            yield return entry;
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InUseException">A QEMU program has the volume open.</exception>
+    public async Task GrowAsync(Storlink storlink, DiskId disk, DiskFormat format, DataSize size, CancellationToken cancellationToken = default)
+    {
+        DemandSectors(size, nameof(size));
+        using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
+        await Guarded(storlink, async () =>
+        {
+            var path = PathOf(storlink, disk, format);
+            if (ImageChain.SizeOf(path, format) >= size)
+            {
+                return true;
+            }
+
+            DemandCapacity(storlink, size);
+            DemandNotOpen(path, disk);
+            await ResizeAsync(path, format, size, cancellationToken).ConfigureAwait(false);
+            await SyncAsync(path).ConfigureAwait(false);
+            _logger.VolumeGrown(disk, storlink.Id, size);
+            return true;
+        }).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
+        InBackground(storlink, DiskLocation () => new FileLocation(PathOf(storlink, disk, format)), cancellationToken);
+
+    /// <inheritdoc/>
+    public Task DetachAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(storlink);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InUseException">A QEMU program has the image open for writing.</exception>
+    public Task<Volume> InspectImportAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
+        InBackground(storlink, () =>
+        {
+            var path = PathOf(storlink, disk, format);
+            var allocated = Posix.Status(path)?.Allocated ?? 0;
+            using (var handle = Posix.OpenRead(path))
+            {
+                if (Posix.IsOpenForWritingElsewhere(handle, path))
+                {
+                    throw new InUseException($"The image {path} is open for writing; close it first.");
+                }
+            }
+
+            if (format == DiskFormat.Qcow2)
+            {
+                var header = ImageChain.HeaderOf(path);
+                ImageChain.DemandReadable(path, header);
+                if (header.BackingFile is not null)
+                {
+                    throw new StorageException($"The image {path} is refused: it is an overlay of another file. Flatten it with 'qemu-img convert' first.");
+                }
+            }
+
+            var size = ImageChain.SizeOf(path, format);
+            return size.Bytes > 0 && size.Bytes % SectorSize == 0
+                ? new Volume(disk, format, size, new(allocated))
+                : throw new StorageException($"The image {path} is refused: its size of {size.Bytes} bytes is not a multiple of {SectorSize} bytes above zero. Round it up with 'qemu-img resize'.");
+        }, cancellationToken);
+
+    /// <inheritdoc/>
+    public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
+        where TFeature : class
+    {
+        feature = this as TFeature;
+        return feature is not null;
+    }
+
+    private static void Validate(VolumeSpec spec)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        DemandSectors(spec.Size, nameof(spec));
+        if (spec is { Source: not null, Backing: not null })
+        {
+            throw new ArgumentException("A volume is either a copy or an overlay.", nameof(spec));
+        }
+
+        if (spec is { Backing: not null, Format: not DiskFormat.Qcow2 })
+        {
+            throw new ArgumentException("Only a qcow2 volume can be an overlay.", nameof(spec));
+        }
+    }
+
+    private static void DemandSectors(DataSize size, string parameter)
+    {
+        if (size.Bytes <= 0 || size.Bytes % SectorSize != 0)
+        {
+            throw new ArgumentException($"The size of a disk is a multiple of {SectorSize} bytes above zero; {size.Bytes} is not.", parameter);
+        }
+    }
+
+    private static string DirectoryOf(Storlink storlink)
+    {
+        ArgumentNullException.ThrowIfNull(storlink);
+        var link = storlink.Link;
+        if (storlink.Level != StorlinkLevel.File)
+        {
+            throw new StorageException($"Storlink {storlink.Id} is not of level FL.");
+        }
+
+        if (!link.StartsWith('/') || link.Contains('\0', StringComparison.Ordinal) || link.Split('/').Any(part => part is "." or ".."))
+        {
+            throw new StorageException($"The link of storlink {storlink.Id} is not an absolute path without '.' and '..'.");
+        }
+
+        var directory = link.Length > 1 ? link.TrimEnd('/') : link;
+        if (storlink.Type != StorlinkType.Local && MountTable.MountPointOf(directory, File.ReadLines("/proc/self/mountinfo")) == "/")
+        {
+            throw new StorageException($"Storlink {storlink.Id}: nothing is mounted at {directory}.");
+        }
+
+        if (!Directory.Exists(directory))
+        {
+            throw new StorageException(File.Exists(directory)
+                ? $"The link of storlink {storlink.Id}, {directory}, is not a directory."
+                : $"The directory {directory} of storlink {storlink.Id} does not exist.");
+        }
+
+        return directory;
+    }
+
+    private static StorlinkCapacity Measure(string directory)
+    {
+        DriveInfo drive = new(directory);
+        return new(new(drive.TotalSize), new(drive.AvailableFreeSpace));
+    }
+
+    private static IEnumerable<VolumeEntry> Entries(string directory) =>
+        Directory.EnumerateFiles(directory).Select(path => VolumeName.Parse(Path.GetFileName(path))).OfType<VolumeEntry>();
+
+    /// <summary>Where a whole volume lies; <see langword="null"/> when there is none.</summary>
+    private static string? FindPath(string directory, DiskId disk, DiskFormat format)
+    {
+        foreach (var name in new[] { VolumeName.Final(disk, format), disk.ToString() })
+        {
+            var path = Path.Combine(directory, name);
+            if (Posix.Status(path) is { } status)
+            {
+                return status.IsRegular ? path : throw new StorageException($"{path} is not a plain file, and is not used as an image.");
+            }
+        }
+
+        return null;
+    }
+
+    private static string PathOf(Storlink storlink, DiskId disk, DiskFormat format)
+    {
+        var directory = DirectoryOf(storlink);
+        return FindPath(directory, disk, format)
+            ?? throw new StorageException($"There is no {format.Name} image of disk {disk} on storlink {storlink.Id} ({directory}).");
+    }
+
+    private static Volume? Find(string directory, DiskId disk, DiskFormat format)
+    {
+        if (FindPath(directory, disk, format) is not { } path || Posix.Status(path) is not { } status)
+        {
+            return null;
+        }
+
+        return new(disk, format, ImageChain.SizeOf(path, format), new(status.Allocated));
+    }
+
+    private static void DemandCapacity(Storlink storlink, DataSize size)
+    {
+        var capacity = Measure(DirectoryOf(storlink));
+        if (size > capacity.Size)
+        {
+            throw new InsufficientResourceException($"A disk of {size} is larger than all of storlink {storlink.Id}, which has {capacity.Size.MiB} MiB.");
+        }
+    }
+
+    private static void DemandFree(Storlink storlink, DataSize required)
+    {
+        var free = Measure(DirectoryOf(storlink)).Free;
+        if (required > free)
+        {
+            throw new InsufficientResourceException($"Storlink {storlink.Id} has {free.MiB} MiB free, and {required.MiBCeiling} MiB are needed.");
+        }
+    }
+
+    private static void DemandNotOpen(string path, DiskId disk)
+    {
+        using var handle = Posix.OpenRead(path);
+        if (Posix.IsOpenElsewhere(handle, path))
+        {
+            throw new InUseException(Posix.IsOpenForWritingElsewhere(handle, path)
+                ? $"Disk {disk} is in use: something writes to {path}."
+                : $"Disk {disk} is in use: something has {path}, or an overlay of it, open.");
+        }
+    }
+
+    private async Task<Volume> CreateHeldAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        var started = _time.GetTimestamp();
+        var directory = DirectoryOf(storlink);
+        RemoveLeftovers(storlink, directory, spec.Disk);
+        if (Find(directory, spec.Disk, spec.Format) is { } existing)
+        {
+            return existing;
+        }
+
+        var beneath = spec.Source ?? spec.Backing;
+        DemandCapacity(storlink, spec.Size);
+        if (beneath is not null && ImageChain.Verify(ImageTool.PathOf(beneath), beneath.Format) is var least && spec.Size < least)
+        {
+            throw new StorageException($"A disk of {spec.Size} cannot hold the image {beneath.Location}, which has {least}.");
+        }
+
+        if (spec.Source is { } source)
+        {
+            // Measured as qcow2 for raw copies, too: as raw, holes would count.
+            DemandFree(storlink, (await _images.MeasureAsync(source, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+        }
+        else if (spec.Format == DiskFormat.Qcow2)
+        {
+            DemandFree(storlink, (await _images.MeasureAsync(spec.Size, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+        }
+
+        var (part, owner) = NewPart(directory, spec);
+        try
+        {
+            using (owner)
+            {
+                await FillAsync(part, owner, spec, progress, cancellationToken).ConfigureAwait(false);
+                cancellationToken.ThrowIfCancellationRequested();
+                await SyncAsync(part).ConfigureAwait(false);
+                cancellationToken.ThrowIfCancellationRequested();
+
+                // Whoever else made the same volume meanwhile was given the same orders: theirs is as good.
+                if (!Posix.TryRename(part, Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))))
+                {
+                    File.Delete(part);
+                }
+
+                Posix.SyncDirectory(directory);
+            }
+        }
+        catch
+        {
+            TryRemove(part);
+            throw;
+        }
+
+        _logger.VolumeCreated(spec.Disk, storlink.Id, spec.Format, spec.Size, _time.GetElapsedTime(started));
+        return Find(directory, spec.Disk, spec.Format)
+            ?? throw new StorageException($"The image of disk {spec.Disk} disappeared from {directory} while it was made.");
+    }
+
+    private static (string Path, SafeFileHandle Owner) NewPart(string directory, VolumeSpec spec)
+    {
+        while (true)
+        {
+            var path = Path.Combine(directory, VolumeName.NewPart(spec.Disk, spec.Format));
+            var handle = Posix.CreateNew(path);
+            try
+            {
+                // A cleaner may have met the file before it was ours.
+                if (Posix.TryOwn(handle, path) && Posix.Status(path) is not null)
+                {
+                    return (path, handle);
+                }
+            }
+            catch
+            {
+                handle.Dispose();
+                File.Delete(path);
+                throw;
+            }
+
+            handle.Dispose();
+        }
+    }
+
+    private async Task FillAsync(string part, SafeFileHandle handle, VolumeSpec spec, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        DiskLayer target = new(new FileLocation(part), spec.Format);
+        if (spec.Source is { } source)
+        {
+            var path = ImageTool.PathOf(source);
+            var total = ImageChain.SizeOf(path, source.Format);
+            if (!(spec.Format == DiskFormat.Raw && source.Format == DiskFormat.Raw && MayClone && TryClone(path, handle)))
+            {
+                await _images.ConvertAsync(source, target, Posix.TakesDirectWrites(part), Share(progress, total), cancellationToken).ConfigureAwait(false);
+            }
+
+            progress?.Report(new(total.Bytes, total.Bytes));
+            if (ImageChain.SizeOf(part, spec.Format) < spec.Size)
+            {
+                await ResizeAsync(part, spec.Format, spec.Size, cancellationToken).ConfigureAwait(false);
+            }
+        }
+        else if (spec.Format == DiskFormat.Raw)
+        {
+            RandomAccess.SetLength(handle, spec.Size.Bytes);
+        }
+        else
+        {
+            await _images.CreateAsync(target, spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private static bool TryClone(string source, SafeFileHandle target)
+    {
+        using var handle = Posix.OpenRead(source);
+        return !Posix.IsOpenForWritingElsewhere(handle, source) && Posix.TryClone(handle, target);
+    }
+
+    private async Task ResizeAsync(string path, DiskFormat format, DataSize size, CancellationToken cancellationToken)
+    {
+        if (format == DiskFormat.Raw)
+        {
+            using var handle = Posix.OpenWrite(path);
+            RandomAccess.SetLength(handle, size.Bytes);
+            return;
+        }
+
+        await _images.ResizeAsync(new(new FileLocation(path), format), size, cancellationToken).ConfigureAwait(false);
+    }
+
+    // Gigabytes may have to reach the disk first.
+    private static Task SyncAsync(string path) => Task.Run(() =>
+    {
+        using var handle = Posix.OpenWrite(path);
+        RandomAccess.FlushToDisk(handle);
+    });
+
+    private static Progress? Share(IProgress<ByteProgress>? progress, DataSize total) => progress is null ? null : new(progress, total.Bytes);
+
+    private bool Delete(Storlink storlink, DiskId disk)
+    {
+        var directory = DirectoryOf(storlink);
+        List<string> present = [.. VolumeName.Finals(disk).Where(name => Posix.Status(Path.Combine(directory, name)) is { IsDirectory: false })];
+
+        // All or none: nothing is removed while one is in use.
+        foreach (var path in present.Select(name => Path.Combine(directory, name)))
+        {
+            if (Posix.Status(path) is { IsRegular: true })
+            {
+                DemandNotOpen(path, disk);
+            }
+        }
+
+        foreach (var name in present)
+        {
+            Posix.TryRename(Path.Combine(directory, name), Path.Combine(directory, VolumeName.NewTrash(name)));
+        }
+
+        if (present.Count > 0)
+        {
+            Posix.SyncDirectory(directory);
+            _logger.VolumeDeleted(disk, storlink.Id);
+        }
+
+        return RemoveLeftovers(storlink, directory, disk)
+            ? true
+            : throw new InUseException($"Disk {disk} is being made on storlink {storlink.Id} by another process.");
+    }
+
+    /// <summary>Removes what interrupted calls left of a disk.</summary>
+    /// <returns>Whether nothing is left; what another process is making stays.</returns>
+    private bool RemoveLeftovers(Storlink storlink, string directory, DiskId disk)
+    {
+        var clean = true;
+        foreach (var path in Directory.EnumerateFiles(directory, $".{disk}.*").ToList())
+        {
+            if (VolumeName.Parse(Path.GetFileName(path)) is not { Complete: false } entry || Posix.Status(path) is not { } status)
+            {
+                continue;
+            }
+
+            if (!status.IsRegular)
+            {
+                File.Delete(path);
+                continue;
+            }
+
+            using var handle = Posix.OpenWrite(path);
+            if (!Posix.TryOwn(handle, path))
+            {
+                clean = false;
+                continue;
+            }
+
+            File.Delete(path);
+            if (entry.Name.Contains(".part-", StringComparison.Ordinal))
+            {
+                _logger.LeftoverRemoved(entry.Name, storlink.Id);
+            }
+        }
+
+        return clean;
+    }
+
+    private void TryRemove(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // The failure that brought us here is the one to tell.
+            _logger.LeftoverStays(path, exception);
+        }
+    }
+
+    private Task<IDisposable> HoldAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(storlink);
+        return _locks.EnterAsync($"{storlink.Link.TrimEnd('/')}/{disk}", cancellationToken);
+    }
+
+    private static Task<T> InBackground<T>(Storlink storlink, Func<T> work, CancellationToken cancellationToken) =>
+        Guarded(storlink, () => Task.Run(work, cancellationToken));
+
+    private static async Task<T> Guarded<T>(Storlink storlink, Func<Task<T>> work)
+    {
+        try
+        {
+            return await work().ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException($"Storlink {storlink.Id} ({storlink.Link}): {exception.Message}", exception);
+        }
+    }
+
+    private sealed class Progress(IProgress<ByteProgress> target, long total) : IProgress<double>
+    {
+        public void Report(double value) => target.Report(new((long)(value * total), total));
+    }
+}
