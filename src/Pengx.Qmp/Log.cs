@@ -10,8 +10,8 @@ internal static partial class Log
     [LoggerMessage(1001, LogLevel.Information, "QMP session {Session} is ready: QEMU {Version} {Package}")]
     internal static partial void Ready(ILogger logger, int session, QmpVersion version, string package);
 
-    [LoggerMessage(1002, LogLevel.Warning, "QMP session {Session} ended: {Reason}")]
-    internal static partial void Ended(ILogger logger, int session, string reason);
+    [LoggerMessage(EventId = 1002, Message = "QMP session {Session} ended: {Reason}")]
+    internal static partial void Ended(ILogger logger, LogLevel level, int session, string reason);
 
     [LoggerMessage(1003, LogLevel.Warning, "QMP session {Session}: a reply with an id that no command has was dropped")]
     internal static partial void UnknownId(ILogger logger, int session);

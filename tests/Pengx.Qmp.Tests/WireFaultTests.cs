@@ -64,6 +64,10 @@ public sealed class WireFaultTests : QmpTest
     }
 
     [Fact]
+    public async Task An_oversized_event_ends_the_session() =>
+        await EndsAsync<QmpProtocolException>([.. "{\"event\": \"BIG\", \"data\": {\"x\": \""u8, .. Enumerable.Repeat((byte)'x', 70_000), .. "\"}}\n"u8]);
+
+    [Fact]
     public async Task Deep_nesting_ends_the_session()
     {
         string deep = new string('[', 600) + new string(']', 600);

@@ -38,11 +38,8 @@ public sealed partial class QmpClient : IQmpClient
         _readerOptions = new JsonReaderOptions { MaxDepth = options.MaxDepth };
         _writer = new Utf8JsonWriter(_outgoing, new JsonWriterOptions { SkipValidation = true });
         _earlyEvents = new Queue<QmpEvent>();
-        using (ExecutionContext.SuppressFlow())
-        {
-            _deadlines = options.TimeProvider.CreateTimer(
-                static client => ((QmpClient)client!).ExpireOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        }
+        _deadlines = Detached(() => options.TimeProvider.CreateTimer(
+            static client => ((QmpClient)client!).ExpireOverdue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan));
 
         // A session may end with nobody asking how: that is no unobserved error.
         _ = _completion.Task.ContinueWith(
@@ -135,7 +132,7 @@ public sealed partial class QmpClient : IQmpClient
             MoveTo(QmpConnectionState.Negotiating);
         }
 
-        _readLoop = ReadAllAsync();
+        _readLoop = Detached(ReadAllAsync);
         QmpGreeting greeting;
         try
         {
@@ -173,6 +170,20 @@ public sealed partial class QmpClient : IQmpClient
         }
 
         Log.Ready(_logger, _session, greeting.Version, greeting.Version.Package);
+    }
+
+    /// <summary>What outlives the call that connected must not log or trace as a part of it.</summary>
+    private static TResult Detached<TResult>(Func<TResult> start)
+    {
+        if (ExecutionContext.IsFlowSuppressed())
+        {
+            return start();
+        }
+
+        using (ExecutionContext.SuppressFlow())
+        {
+            return start();
+        }
     }
 
     /// <summary>Under the gate. The states are ordered: there is no way back.</summary>
@@ -327,7 +338,7 @@ public sealed partial class QmpClient : IQmpClient
         }
         else
         {
-            Log.Ended(_logger, _session, reason!.Message);
+            Log.Ended(_logger, reason is QmpProtocolException ? LogLevel.Warning : LogLevel.Information, _session, reason!.Message);
             _greeting.TrySetException(reason);
             _completion.TrySetException(reason);
         }

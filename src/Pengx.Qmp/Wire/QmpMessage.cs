@@ -14,11 +14,18 @@ internal enum QmpMessageKind
 /// <summary>One line from the peer: checked as a whole, sorted by kind, its parts still in the line's own bytes.</summary>
 internal readonly ref struct QmpMessage
 {
+    /// <summary>Events wait in queues by the thousand, so each is kept small; the largest that QEMU has take a few kilobytes.</summary>
+    internal const int MaxEventBytes = 64 * 1024;
+
+    private static readonly JsonElement s_noData = JsonElement.Parse("{}");
+
     private readonly JsonReaderOptions _options;
+    private readonly int _length;
 
     private QmpMessage(ReadOnlySpan<byte> line, JsonReaderOptions options)
     {
         _options = options;
+        _length = line.Length;
         try
         {
             if (!Utf8.IsValid(line))
@@ -170,6 +177,11 @@ internal readonly ref struct QmpMessage
 
     internal QmpEvent ReadEvent(TimeProvider clock)
     {
+        if (_length > MaxEventBytes)
+        {
+            throw new QmpProtocolException($"The peer sent the event '{EventName}' of {_length} bytes; the limit is {MaxEventBytes}.");
+        }
+
         JsonElement data = s_noData;
         if (!Data.IsEmpty)
         {
@@ -183,8 +195,6 @@ internal readonly ref struct QmpMessage
 
         return new QmpEvent { Name = EventName, Data = data, Timestamp = ReadTimestamp() ?? clock.GetUtcNow() };
     }
-
-    private static readonly JsonElement s_noData = JsonElement.Parse("{}");
 
     /// <summary>Null where QEMU could not read its clock (-1), or says nothing that is a time.</summary>
     private DateTimeOffset? ReadTimestamp()
