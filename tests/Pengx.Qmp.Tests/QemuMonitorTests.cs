@@ -9,12 +9,9 @@ namespace Pengx.Qmp.Tests;
 public sealed class QemuMonitorTests : IAsyncLifetime
 {
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(60);
-    private readonly string _directory = Directory.CreateTempSubdirectory("pengx-qmp-").FullName;
-    private Process? _qemu;
+    private readonly RealMonitor _monitor = new();
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
-
-    private string SocketPath => Path.Combine(_directory, "qmp");
 
     public ValueTask InitializeAsync()
     {
@@ -22,17 +19,7 @@ public sealed class QemuMonitorTests : IAsyncLifetime
         return ValueTask.CompletedTask;
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        if (_qemu is not null)
-        {
-            _qemu.Kill();
-            await _qemu.WaitForExitAsync(CancellationToken.None);
-            _qemu.Dispose();
-        }
-
-        Directory.Delete(_directory, recursive: true);
-    }
+    public ValueTask DisposeAsync() => _monitor.DisposeAsync();
 
     [Fact]
     public async Task The_greeting_tells_version_and_abilities()
@@ -84,9 +71,9 @@ public sealed class QemuMonitorTests : IAsyncLifetime
     [Fact]
     public async Task A_machine_with_devices_answers_the_device_commands()
     {
-        await using QmpClient client = await StartMachineAsync(
+        await using QmpClient client = await _monitor.StartAsync(
             "q35",
-            "-S", "-m", "128", "-smp", "1,maxcpus=2", "-vnc", $"unix:{Path.Combine(_directory, "vnc")},password=on",
+            "-S", "-m", "128", "-smp", "1,maxcpus=2", "-vnc", $"unix:{Path.Combine(_monitor.Directory, "vnc")},password=on",
             "-device", "virtio-balloon-pci", "-device", "pcie-root-port,id=port0");
 
         Assert.Equal(QmpRunState.PreLaunch, (await client.ExecuteAsync(QmpCommands.QueryStatus, Stop)).Status);
@@ -190,11 +177,11 @@ public sealed class QemuMonitorTests : IAsyncLifetime
     public async Task A_killed_qemu_fails_every_waiter_at_once()
     {
         await using QmpClient client = await StartAsync();
-        Signal("STOP");
+        _monitor.Signal("STOP");
         Task[] waiting = [.. Enumerable.Range(0, 20).Select(_ => (Task)client.ExecuteAsync(QmpCommands.QueryStatus, Stop))];
         long started = Stopwatch.GetTimestamp();
 
-        Signal("KILL");
+        _monitor.Signal("KILL");
 
         foreach (Task task in waiting)
         {
@@ -260,7 +247,7 @@ public sealed class QemuMonitorTests : IAsyncLifetime
         await using QmpClient first = await StartAsync();
 
         QmpTimeoutException timeout = await Assert.ThrowsAsync<QmpTimeoutException>(
-            () => QmpClient.ConnectAsync(SocketPath, new QmpClientOptions { GreetingTimeout = TimeSpan.FromMilliseconds(200) }, Stop));
+            () => QmpClient.ConnectAsync(_monitor.SocketPath, new QmpClientOptions { GreetingTimeout = TimeSpan.FromMilliseconds(200) }, Stop));
 
         Assert.Contains("one client at a time", timeout.Message, StringComparison.Ordinal);
         Assert.False(timeout.IsOutcomeUnknown);
@@ -272,9 +259,9 @@ public sealed class QemuMonitorTests : IAsyncLifetime
         await using QmpClient first = await StartAsync();
         QmpClientOptions hasty = new() { GreetingTimeout = TimeSpan.FromSeconds(30), ConnectTimeout = TimeSpan.FromMilliseconds(300) };
         using CancellationTokenSource giveUp = CancellationTokenSource.CreateLinkedTokenSource(Stop);
-        Task<QmpClient>[] waiting = [.. Enumerable.Range(0, 2).Select(_ => QmpClient.ConnectAsync(SocketPath, hasty, giveUp.Token))];
+        Task<QmpClient>[] waiting = [.. Enumerable.Range(0, 2).Select(_ => QmpClient.ConnectAsync(_monitor.SocketPath, hasty, giveUp.Token))];
 
-        QmpConnectException refused = await Assert.ThrowsAsync<QmpConnectException>(() => QmpClient.ConnectAsync(SocketPath, hasty, Stop));
+        QmpConnectException refused = await Assert.ThrowsAsync<QmpConnectException>(() => QmpClient.ConnectAsync(_monitor.SocketPath, hasty, Stop));
 
         Assert.True(refused.IsTransient);
         await giveUp.CancelAsync();
@@ -301,35 +288,5 @@ public sealed class QemuMonitorTests : IAsyncLifetime
         return names;
     }
 
-    private Task<QmpClient> StartAsync(params string[] arguments) => StartMachineAsync("none", arguments);
-
-    private async Task<QmpClient> StartMachineAsync(string machine, params string[] arguments)
-    {
-        ProcessStartInfo start = new("qemu-system-x86_64") { RedirectStandardError = true };
-        string[] common = ["-machine", machine, "-accel", "tcg", "-nodefaults", "-display", "none", "-qmp", $"unix:{SocketPath},server=on,wait=off"];
-        foreach (string argument in common.Where((_, i) => !(arguments.Contains("-vnc") && i is 5 or 6)).Concat(arguments))
-        {
-            start.ArgumentList.Add(argument);
-        }
-
-        _qemu = Process.Start(start)!;
-        while (true)
-        {
-            try
-            {
-                return await QmpClient.ConnectAsync(SocketPath, cancellationToken: Stop);
-            }
-            catch (QmpConnectException) when (!_qemu.HasExited)
-            {
-                // QEMU makes its socket a few milliseconds after it started; there is nothing else to wait for.
-                await Task.Yield();
-            }
-        }
-    }
-
-    private void Signal(string signal)
-    {
-        using Process kill = Process.Start("kill", [$"-{signal}", _qemu!.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
-        kill.WaitForExit();
-    }
+    private Task<QmpClient> StartAsync(params string[] arguments) => _monitor.StartAsync("none", arguments);
 }

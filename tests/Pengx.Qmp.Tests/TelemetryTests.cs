@@ -11,7 +11,7 @@ namespace Pengx.Qmp.Tests;
 [CollectionDefinition(nameof(RunsAlone), DisableParallelization = true)]
 public sealed class RunsAlone;
 
-/// <summary>Listeners are global: these tests run alone.</summary>
+/// <summary>Listeners and the allocation counter are global: these tests run alone.</summary>
 [Collection(nameof(RunsAlone))]
 public sealed class TelemetryTests : QmpTest
 {
@@ -80,6 +80,46 @@ public sealed class TelemetryTests : QmpTest
         Assert.DoesNotContain(logger.Lines, line => line.Text.Contains("sesame", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task What_outlives_the_connecting_call_is_no_part_of_it()
+    {
+        AsyncLocal<string?> operation = new() { Value = "connecting" };
+        ConcurrentQueue<(int Id, string? Operation)> lines = [];
+        ListLogger logger = new() { OnLine = id => lines.Enqueue((id, operation.Value)) };
+        await using QmpClient client = await ConnectAsync(options => options.Logger = logger);
+
+        await Server.SendAsync(Stop, FakeQmpServer.Event("A"), "garbage");
+        await FailsAsync<QmpProtocolException>(client.Completion);
+
+        Assert.Contains((1001, "connecting"), lines);
+        Assert.Contains((1002, null), lines);
+    }
+
+    [Fact]
+    public async Task A_command_allocates_less_than_500_bytes()
+    {
+        const int Count = 2000;
+        Requires.Tool("qemu-system-x86_64", "qemu");
+        await using RealMonitor monitor = new();
+        await using QmpClient client = await monitor.StartAsync("none");
+        long perCommand = long.MaxValue;
+
+        // The best of a few rounds: the first ones also pay for what is compiled and cached once.
+        for (int round = 0; round < 4; round++)
+        {
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            for (int i = 0; i < Count; i++)
+            {
+                await client.ExecuteAsync(QmpCommands.QueryStatus, CancellationToken.None);
+            }
+
+            perCommand = Math.Min(perCommand, (GC.GetTotalAllocatedBytes(precise: true) - before) / Count);
+        }
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"{perCommand} bytes per command");
+        Assert.InRange(perCommand, 0, 500);
+    }
+
     private static string? Tag(ReadOnlySpan<KeyValuePair<string, object?>> tags, string name)
     {
         foreach ((string key, object? value) in tags)
@@ -97,12 +137,17 @@ public sealed class TelemetryTests : QmpTest
     {
         public ConcurrentQueue<(int Id, string Text)> Lines { get; } = [];
 
+        public Action<int>? OnLine { get; init; }
+
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
             Lines.Enqueue((eventId.Id, formatter(state, exception)));
+            OnLine?.Invoke(eventId.Id);
+        }
     }
 }
