@@ -360,6 +360,7 @@ public sealed partial class CommandTests : QmpTest
             Assert.Equal("SHUTDOWN", reader.Current.Name);
         }
 
+        Assert.False(unheard.IsCompleted);
         Clock.Advance(TimeSpan.FromSeconds(2));
         await FailsAsync<QmpDisconnectedException>(unheard);
         await FailsAsync<QmpDisconnectedException>(client.Completion);
