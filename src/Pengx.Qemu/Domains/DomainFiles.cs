@@ -1,0 +1,170 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Pengx.Qemu;
+
+/// <summary>The files of one domain. All paths are made of our directories and the UUID, never of a user's text.</summary>
+internal sealed class DomainFiles
+{
+    private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const int MaxQuotedLog = 2000;
+
+    private readonly DomainId _id;
+    private readonly string _state;
+
+    public DomainFiles(string stateDirectory, string runDirectory, DomainId id)
+    {
+        _id = id;
+        _state = Path.Combine(stateDirectory, id.ToString());
+        RunDirectory = Path.Combine(runDirectory, id.Value.ToString("N"));
+        PidFile = PidFileOf(runDirectory, id);
+    }
+
+    public string RunDirectory { get; }
+
+    public string PidFile { get; }
+
+    public string MonitorSocket => Path.Combine(RunDirectory, "qmp");
+
+    public string SerialSocket => Path.Combine(RunDirectory, "serial");
+
+    public string VncSocket => Path.Combine(RunDirectory, "vnc");
+
+    public string SerialLog => Path.Combine(_state, "serial.log");
+
+    public string QemuLog => Path.Combine(_state, "qemu.log");
+
+    public bool HasRunDirectory => Directory.Exists(RunDirectory);
+
+    public bool IsDefined => File.Exists(DefinitionFile);
+
+    private string DefinitionFile => Path.Combine(_state, "definition.json");
+
+    private string RunFile => Path.Combine(_state, "run.json");
+
+    private string CrashFile => Path.Combine(_state, "crash.json");
+
+    public static string PidFileOf(string runDirectory, DomainId id) => Path.Combine(runDirectory, id.Value.ToString("N"), "pid");
+
+    public Task WriteDefinitionAsync(DomainDefinition definition, CancellationToken cancellationToken)
+    {
+        if (!Directory.Exists(_state))
+        {
+            Directory.CreateDirectory(_state, Private);
+            DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
+        }
+
+        return DurableFile.WriteAsync(DefinitionFile, StoredDefinition.From(definition), QemuJsonContext.Default.StoredDefinition, cancellationToken);
+    }
+
+    /// <exception cref="HypervisorException">The file is damaged.</exception>
+    public DomainDefinition? ReadDefinition()
+    {
+        try
+        {
+            return DurableFile.Read(DefinitionFile, QemuJsonContext.Default.StoredDefinition)?.ToDefinition();
+        }
+        catch (Exception exception) when (exception is JsonException or FormatException or IOException or UnauthorizedAccessException)
+        {
+            throw new HypervisorException($"The stored definition of domain {_id} cannot be read: {exception.Message}", exception);
+        }
+    }
+
+    public Task WriteRunAsync(RunRecord record, CancellationToken cancellationToken) =>
+        DurableFile.WriteAsync(RunFile, record, QemuJsonContext.Default.RunRecord, cancellationToken);
+
+    public RunRecord? ReadRun() => ReadLeniently(RunFile, QemuJsonContext.Default.RunRecord);
+
+    public Task WriteCrashAsync(CrashRecord record, CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(_state, Private);
+        return DurableFile.WriteAsync(CrashFile, record, QemuJsonContext.Default.CrashRecord, cancellationToken);
+    }
+
+    public CrashRecord? ReadCrash() => File.Exists(CrashFile) ? ReadLeniently(CrashFile, QemuJsonContext.Default.CrashRecord) ?? new(default, "unknown") : null;
+
+    public void DeleteCrash()
+    {
+        if (Directory.Exists(_state))
+        {
+            File.Delete(CrashFile);
+        }
+    }
+
+    /// <summary>An empty run directory; what an earlier run left in it is gone.</summary>
+    public void CreateRunDirectory()
+    {
+        DeleteRunDirectory();
+        Directory.CreateDirectory(RunDirectory, Private);
+    }
+
+    public void DeleteRunDirectory()
+    {
+        if (Directory.Exists(RunDirectory))
+        {
+            Directory.Delete(RunDirectory, recursive: true);
+        }
+    }
+
+    /// <summary>Forgets a run; the logs stay for whoever wants to read them.</summary>
+    public void DeleteRun()
+    {
+        DeleteRunDirectory();
+        if (Directory.Exists(_state))
+        {
+            File.Delete(RunFile);
+            File.Delete(RunFile + ".new");
+        }
+    }
+
+    public void DeleteLogs()
+    {
+        if (Directory.Exists(_state))
+        {
+            File.Delete(SerialLog);
+            File.Delete(QemuLog);
+        }
+    }
+
+    public void DeleteAll()
+    {
+        DeleteRunDirectory();
+        if (Directory.Exists(_state))
+        {
+            // The definition first: a directory without one is a domain that is not defined.
+            File.Delete(DefinitionFile);
+            Directory.Delete(_state, recursive: true);
+            DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
+        }
+    }
+
+    /// <summary>The end of what QEMU wrote on its standard error.</summary>
+    public string ReadQemuLogTail()
+    {
+        try
+        {
+            using var stream = new FileStream(QemuLog, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            stream.Position = Math.Max(0, stream.Length - MaxQuotedLog);
+            using var reader = new StreamReader(stream, Encoding.UTF8);
+            return reader.ReadToEnd().Trim();
+        }
+        catch (IOException)
+        {
+            return "";
+        }
+    }
+
+    // Bookkeeping of a run: when it cannot be read, the process table still tells the truth.
+    private static T? ReadLeniently<T>(string path, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)
+        where T : class
+    {
+        try
+        {
+            return DurableFile.Read(path, type);
+        }
+        catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+}

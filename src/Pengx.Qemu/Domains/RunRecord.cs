@@ -1,0 +1,59 @@
+using System.Text.Json.Serialization;
+
+namespace Pengx.Qemu;
+
+/// <summary>What must be known of a run to take it up again, and to clean up after it. Written before anything is made.</summary>
+internal sealed record RunRecord
+{
+    /// <summary>The host's boot that the run belongs to: a run of another boot ended with it.</summary>
+    public required string BootId { get; init; }
+
+    /// <summary>The process; 0 before there is one.</summary>
+    public int Pid { get; init; }
+
+    /// <summary>When the process started, in ticks since boot.</summary>
+    public long StartTicks { get; init; }
+
+    /// <summary>When the domain was started.</summary>
+    public required DateTimeOffset StartedAt { get; init; }
+
+    /// <summary>Whether the guest's processors have run: a process found without it was being started when the service died.</summary>
+    public bool HasRun { get; init; }
+
+    /// <summary>Whether the process is being ended because the guest shut down or was destroyed: then its end is no crash.</summary>
+    public bool EndsCleanly { get; init; }
+
+    /// <summary>Memory that it can be grown to, in bytes; 0 when that is not known.</summary>
+    public long MaxMemoryBytes { get; init; }
+
+    /// <summary>Whether it runs in software, where QEMU cannot take processors away.</summary>
+    public required bool IsEmulated { get; init; }
+
+    /// <summary>The network interfaces: what to remove from the host.</summary>
+    public required IReadOnlyList<RunNic> Nics { get; init; }
+}
+
+/// <summary>A network interface of a run.</summary>
+/// <param name="Mac">Its address.</param>
+/// <param name="Slot">Its slot on the interfaces' PCI bus.</param>
+/// <param name="Tap">The host's device; <see langword="null"/> for user networking.</param>
+internal sealed record RunNic(string Mac, int Slot, string? Tap);
+
+/// <summary>A crash, remembered until the domain is started or destroyed.</summary>
+/// <param name="At">When it was seen.</param>
+/// <param name="Reason">What happened.</param>
+internal sealed record CrashRecord(DateTimeOffset At, string Reason);
+
+/// <summary>What the proof of KVM found, good for one boot of the host and one QEMU.</summary>
+/// <param name="BootId">The host's boot.</param>
+/// <param name="Qemu">Path, size and time of the QEMU.</param>
+/// <param name="Works">Whether a guest ran.</param>
+/// <param name="Reason">What was seen, for the user.</param>
+internal sealed record KvmProof(string BootId, string Qemu, bool Works, string Reason);
+
+[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(StoredDefinition))]
+[JsonSerializable(typeof(RunRecord))]
+[JsonSerializable(typeof(CrashRecord))]
+[JsonSerializable(typeof(KvmProof))]
+internal sealed partial class QemuJsonContext : JsonSerializerContext;

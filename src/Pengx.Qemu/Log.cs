@@ -1,0 +1,42 @@
+using Microsoft.Extensions.Logging;
+
+namespace Pengx.Qemu;
+
+internal static partial class Log
+{
+    [LoggerMessage(3000, LogLevel.Information, "Domain {Domain} was started: process {Pid}, {Accelerator}")]
+    public static partial void Started(ILogger logger, DomainId domain, int pid, string accelerator);
+
+    [LoggerMessage(3001, LogLevel.Information, "Domain {Domain} was found running and taken up again: process {Pid}")]
+    public static partial void Adopted(ILogger logger, DomainId domain, int pid);
+
+    [LoggerMessage(3002, LogLevel.Information, "Domain {Domain} has stopped")]
+    public static partial void Stopped(ILogger logger, DomainId domain);
+
+    [LoggerMessage(3003, LogLevel.Warning, "Domain {Domain} has crashed: {Reason}")]
+    public static partial void Crashed(ILogger logger, DomainId domain, string reason);
+
+    [LoggerMessage(3004, LogLevel.Warning, "The monitor of domain {Domain} (process {Pid}) does not answer; it will be tried again")]
+    public static partial void MonitorLost(ILogger logger, DomainId domain, int pid, Exception? exception);
+
+    [LoggerMessage(3005, LogLevel.Warning, "Process {Pid} of domain {Domain} did not end by itself; it gets signal {Signal}")]
+    public static partial void Signalled(ILogger logger, DomainId domain, int pid, int signal);
+
+    [LoggerMessage(3006, LogLevel.Warning, "What is left of domain {Domain} could not be removed")]
+    public static partial void CleanupFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3007, LogLevel.Error, "The stored definition of domain {Domain} cannot be read")]
+    public static partial void DefinitionUnreadable(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3008, LogLevel.Information, "Guests run with {Accelerator}: {Reason}")]
+    public static partial void AcceleratorChosen(ILogger logger, string accelerator, string reason);
+
+    [LoggerMessage(3009, LogLevel.Warning, "Domain {Domain} has not let node {Node} of a removed disk go: {Reason}")]
+    public static partial void NodeKept(ILogger logger, DomainId domain, string node, string reason);
+
+    [LoggerMessage(3010, LogLevel.Error, "Watching domain {Domain} failed")]
+    public static partial void WatchFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3011, LogLevel.Warning, "setpriv (util-linux) is not installed: QEMU keeps the capabilities of the service")]
+    public static partial void NoSetpriv(ILogger logger);
+}

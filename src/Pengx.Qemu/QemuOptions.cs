@@ -1,0 +1,131 @@
+namespace Pengx.Qemu;
+
+/// <summary>Which accelerator guests run with.</summary>
+public enum QemuAccelerator
+{
+    /// <summary>KVM where it is proven to run a guest, else TCG.</summary>
+    Auto,
+
+    /// <summary>KVM; without it the driver is not usable.</summary>
+    Kvm,
+
+    /// <summary>Emulation in software, on any host.</summary>
+    Tcg,
+}
+
+/// <summary>Where the VNC consoles of guests listen.</summary>
+public enum QemuVncListen
+{
+    /// <summary>A free TCP port on 127.0.0.1, from 5900 on.</summary>
+    Loopback,
+
+    /// <summary>A unix socket in the domain's run directory.</summary>
+    UnixSocket,
+
+    /// <summary>Nowhere: guests have no console, even with a password.</summary>
+    None,
+}
+
+/// <summary>How a guest's network interface reaches the network.</summary>
+public enum QemuBridgePolicy
+{
+    /// <summary>By the named bridge where the host has it and the service may use it (root), else by QEMU's user networking.</summary>
+    Auto,
+
+    /// <summary>By the named bridge; a start without it is refused.</summary>
+    Require,
+
+    /// <summary>By QEMU's user networking always: the guest reaches out through the host, nobody reaches the guest.</summary>
+    Never,
+}
+
+/// <summary>How the QEMU driver works on this host.</summary>
+public sealed class QemuOptions
+{
+    /// <summary>Where definitions and logs lie, one directory per domain, named by its UUID. It must survive a restart of the host.</summary>
+    /// <value>Required; an absolute path.</value>
+    public string StateDirectory { get; set; } = "";
+
+    /// <summary>Where sockets lie. It must outlive the service (no systemd <c>RuntimeDirectory</c>), and be short: a socket's
+    /// path has at most 107 bytes, 40 of which are ours.</summary>
+    /// <value>Default: <c>/run/pengx-qemu</c> for root, else <c>run</c> in the state directory.</value>
+    public string? RunDirectory { get; set; }
+
+    /// <summary>The QEMU to run: a name in PATH or an absolute path.</summary>
+    /// <value>Default <c>qemu-system-x86_64</c>.</value>
+    public string Binary { get; set; } = "qemu-system-x86_64";
+
+    /// <summary>The accelerator.</summary>
+    /// <value>Default <see cref="QemuAccelerator.Auto"/>.</value>
+    public QemuAccelerator Accelerator { get; set; }
+
+    /// <summary>Where VNC consoles listen.</summary>
+    /// <value>Default <see cref="QemuVncListen.Loopback"/>.</value>
+    public QemuVncListen VncListen { get; set; }
+
+    /// <summary>How network interfaces reach the network.</summary>
+    /// <value>Default <see cref="QemuBridgePolicy.Auto"/>.</value>
+    public QemuBridgePolicy BridgePolicy { get; set; }
+
+    /// <summary>The unprivileged user (of <c>/etc/passwd</c>) that QEMU runs as. Disk images are handed to it when a guest gets
+    /// them. Needs root.</summary>
+    /// <value>Default none: QEMU runs as the service's user, but without any capability.</value>
+    public string? User { get; set; }
+
+    /// <summary>How long QEMU may take from its start to the guest's first instruction.</summary>
+    /// <value>Default 60 seconds.</value>
+    public TimeSpan StartTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How long QEMU may take to end by itself (closing its disks) before SIGTERM, and then SIGKILL, follow.</summary>
+    /// <value>Default 10 seconds.</value>
+    public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a guest may take to let a device go.</summary>
+    /// <value>Default 15 seconds.</value>
+    public TimeSpan UnplugTimeout { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long a guest may take to follow a change of its processors or memory before the answer says that it has not.</summary>
+    /// <value>Default 10 seconds.</value>
+    public TimeSpan ResizeTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often the power button is pressed again while a reboot waits: a guest that is still starting misses it.</summary>
+    /// <value>Default 10 seconds.</value>
+    public TimeSpan PowerButtonInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long the proof that KVM runs a guest may take. Emulation passes it in a fraction of a second.</summary>
+    /// <value>Default 5 seconds.</value>
+    public TimeSpan KvmProbeTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    internal QemuOptions Validate()
+    {
+        if (!Path.IsPathFullyQualified(StateDirectory) || StateDirectory.Contains('\0', StringComparison.Ordinal))
+        {
+            throw new InvalidFieldException(nameof(StateDirectory), StateDirectory, "it must be an absolute path.");
+        }
+
+        if (RunDirectory is not null && (!Path.IsPathFullyQualified(RunDirectory) || RunDirectory.Contains('\0', StringComparison.Ordinal)))
+        {
+            throw new InvalidFieldException(nameof(RunDirectory), RunDirectory, "it must be an absolute path.");
+        }
+
+        if (string.IsNullOrWhiteSpace(Binary))
+        {
+            throw new InvalidFieldException(nameof(Binary), Binary, "it must name a program.");
+        }
+
+        foreach (var (name, value) in new[]
+        {
+            (nameof(StartTimeout), StartTimeout), (nameof(StopTimeout), StopTimeout), (nameof(UnplugTimeout), UnplugTimeout),
+            (nameof(ResizeTimeout), ResizeTimeout), (nameof(PowerButtonInterval), PowerButtonInterval), (nameof(KvmProbeTimeout), KvmProbeTimeout),
+        })
+        {
+            if (value <= TimeSpan.Zero || value > TimeSpan.FromDays(1))
+            {
+                throw new InvalidFieldException(name, value.ToString(), "it must be above zero and at most a day.");
+            }
+        }
+
+        // A copy: the caller may go on changing its instance.
+        return (QemuOptions)MemberwiseClone();
+    }
+}
