@@ -38,6 +38,10 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
 
     public DbSet<NumberRow> Numbers => Set<NumberRow>();
 
+    public DbSet<OperationRow> Operations => Set<OperationRow>();
+
+    public DbSet<OperationLockRow> OperationLocks => Set<OperationLockRow>();
+
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.Entity<PhysicalMachineRow>().ToTable(PhysicalMachinesTable);
@@ -108,6 +112,28 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
         });
 
         modelBuilder.Entity<NumberRow>().ToTable("numbers").HasKey(row => row.Name);
+
+        modelBuilder.Entity<OperationRow>(table =>
+        {
+            table.ToTable("operations");
+            table.HasKey(row => row.Sequence);
+            table.HasAlternateKey(row => row.Id);
+            table.HasIndex(row => row.IdempotencyKey).IsUnique();
+            table.HasIndex(row => new { row.CreatedAt, row.Sequence });
+            table.HasIndex(row => new { row.Target, row.CreatedAt });
+            table.HasIndex(row => row.FinishedAt);
+            // The few that are under way, among the many that have ended.
+            table.HasIndex(row => row.State).HasFilter("state < 2");
+        });
+
+        modelBuilder.Entity<OperationLockRow>(table =>
+        {
+            table.ToTable("operation_locks");
+            table.HasKey(row => new { row.Resource, row.Operation });
+            table.HasOne<OperationRow>().WithMany().HasForeignKey(row => row.Operation).HasPrincipalKey(row => row.Id).OnDelete(DeleteBehavior.ClientNoAction);
+            // The journal looks before it adds; this makes sure that no mistake there ever lets two in.
+            table.HasIndex(row => row.Resource).IsUnique().HasFilter("shared = 0");
+        });
 
         foreach (var property in modelBuilder.Model.GetEntityTypes().SelectMany(type => type.GetProperties()))
         {

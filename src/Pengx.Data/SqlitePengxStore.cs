@@ -1,6 +1,7 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Pengx.Orchestration;
 
 namespace Pengx.Data;
 
@@ -18,7 +19,11 @@ public sealed class SqlitePengxStore : IPengxStore, IAsyncDisposable
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
         _database = new SqliteDatabase(connectionString, loggerFactory ?? NullLoggerFactory.Instance);
+        Journal = new OperationJournal(_database);
     }
+
+    /// <summary>The journal of operations, in the same file.</summary>
+    public IOperationJournal Journal { get; }
 
     /// <summary>Makes a store of a file; nothing is opened before <see cref="InitializeAsync"/>.</summary>
     /// <param name="path">The file; created when it is not there, its directory must be.</param>

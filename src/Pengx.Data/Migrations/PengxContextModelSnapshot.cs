@@ -211,6 +211,179 @@ namespace Pengx.Data.Migrations
                     b.ToTable("numbers", (string)null);
                 });
 
+            modelBuilder.Entity("Pengx.Data.OperationLockRow", b =>
+                {
+                    b.Property<string>("Resource")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("resource");
+
+                    b.Property<Guid>("Operation")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("operation");
+
+                    b.Property<bool>("Shared")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("shared");
+
+                    b.HasKey("Resource", "Operation");
+
+                    b.HasIndex("Operation");
+
+                    b.HasIndex("Resource")
+                        .IsUnique()
+                        .HasFilter("shared = 0");
+
+                    b.ToTable("operation_locks", (string)null);
+                });
+
+            modelBuilder.Entity("Pengx.Data.OperationRow", b =>
+                {
+                    b.Property<long>("Sequence")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("sequence");
+
+                    b.Property<string>("AttentionMessage")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("attention_message");
+
+                    b.Property<long>("BytesDone")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes_done");
+
+                    b.Property<long>("BytesTotal")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes_total");
+
+                    b.Property<bool>("CancelRequested")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("cancel_requested");
+
+                    b.Property<string>("Created")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("created");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("description");
+
+                    b.Property<int>("Direction")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("direction");
+
+                    b.Property<int?>("Error")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("error");
+
+                    b.Property<string>("Fingerprint")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("fingerprint");
+
+                    b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("finished_at");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<string>("IdempotencyKey")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("idempotency_key");
+
+                    b.Property<long?>("KeyExpiresAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("key_expires_at");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("kind");
+
+                    b.Property<long?>("LeaseExpiresAt")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("lease_expires_at");
+
+                    b.Property<Guid?>("LeaseOwner")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("lease_owner");
+
+                    b.Property<long>("LeaseToken")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("lease_token");
+
+                    b.Property<string>("Message")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("message");
+
+                    b.Property<bool>("NeedsAttention")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("needs_attention");
+
+                    b.Property<Guid>("Pm")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pm");
+
+                    b.Property<int>("Position")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("position");
+
+                    b.Property<bool>("Preemptible")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("preemptible");
+
+                    b.Property<int>("Progress")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("progress");
+
+                    b.Property<bool>("RunsAnywhere")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("runs_anywhere");
+
+                    b.Property<int>("State")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("state");
+
+                    b.Property<string>("StateJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state_json");
+
+                    b.Property<string>("Step")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("step");
+
+                    b.Property<bool>("StepStarted")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("step_started");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("target");
+
+                    b.HasKey("Sequence");
+
+                    b.HasIndex("FinishedAt");
+
+                    b.HasIndex("IdempotencyKey")
+                        .IsUnique();
+
+                    b.HasIndex("State")
+                        .HasFilter("state < 2");
+
+                    b.HasIndex("CreatedAt", "Sequence");
+
+                    b.HasIndex("Target", "CreatedAt");
+
+                    b.ToTable("operations", (string)null);
+                });
+
             modelBuilder.Entity("Pengx.Data.PhysicalMachineRow", b =>
                 {
                     b.Property<Guid>("Id")
@@ -597,6 +770,16 @@ namespace Pengx.Data.Migrations
                     b.HasOne("Pengx.Data.PhysicalMachineRow", null)
                         .WithMany()
                         .HasForeignKey("Pm")
+                        .OnDelete(DeleteBehavior.ClientNoAction)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Pengx.Data.OperationLockRow", b =>
+                {
+                    b.HasOne("Pengx.Data.OperationRow", null)
+                        .WithMany()
+                        .HasForeignKey("Operation")
+                        .HasPrincipalKey("Id")
                         .OnDelete(DeleteBehavior.ClientNoAction)
                         .IsRequired();
                 });

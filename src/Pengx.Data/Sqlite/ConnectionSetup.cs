@@ -1,13 +1,15 @@
 using System.Data.Common;
+using System.Globalization;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 
 namespace Pengx.Data;
 
 /// <summary>Sets what SQLite keeps per connection: how long to wait for another process's lock, and that a commit is on the
 /// disk before it is reported (in WAL mode only FULL promises that across a power loss).</summary>
-internal sealed class ConnectionSetup : DbConnectionInterceptor
+internal sealed class ConnectionSetup(int lockTimeoutSeconds) : DbConnectionInterceptor
 {
-    private const string Pragmas = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL;";
+    private readonly string _pragmas = string.Create(
+        CultureInfo.InvariantCulture, $"PRAGMA busy_timeout = {lockTimeoutSeconds * 1000}; PRAGMA synchronous = FULL;");
 
     public override void ConnectionOpened(DbConnection connection, ConnectionEndEventData eventData) => Apply(connection);
 
@@ -18,10 +20,10 @@ internal sealed class ConnectionSetup : DbConnectionInterceptor
         return Task.CompletedTask;
     }
 
-    public static void Apply(DbConnection connection)
+    public void Apply(DbConnection connection)
     {
         using var command = connection.CreateCommand();
-        command.CommandText = Pragmas;
+        command.CommandText = _pragmas;
         command.ExecuteNonQuery();
     }
 }

@@ -30,13 +30,14 @@ internal sealed class SqliteDatabase : IAsyncDisposable
         }
 
         settings.ForeignKeys = true;
+        Setup = new ConnectionSetup(settings.DefaultTimeout);
         ConnectionString = settings.ConnectionString;
         File = settings.DataSource;
         _logger = loggerFactory.CreateLogger("Pengx.Data");
         _contexts = new(new DbContextOptionsBuilder<PengxContext>()
             .UseSqlite(ConnectionString)
             .UseLoggerFactory(loggerFactory)
-            .AddInterceptors(new ConnectionSetup())
+            .AddInterceptors(Setup)
             // Every query is a debugging matter, and every failure is reported by whoever asked: not twice.
             .ConfigureWarnings(warnings => warnings.Log(
                 (RelationalEventId.CommandExecuted, LogLevel.Debug),
@@ -51,6 +52,8 @@ internal sealed class SqliteDatabase : IAsyncDisposable
     public string ConnectionString { get; }
 
     public string File { get; }
+
+    public ConnectionSetup Setup { get; }
 
     public PengxContext CreateContext() => _contexts.CreateDbContext();
 

@@ -21,7 +21,7 @@ internal static class SqliteUpgrade
         await using (connection.ConfigureAwait(false))
         {
             await connection.OpenAsync(cancellationToken).ConfigureAwait(false);
-            ConnectionSetup.Apply(connection);
+            database.Setup.Apply(connection);
             CheckPages(connection, database.File);
             SwitchToWriteAheadLog(connection, database.File);
 
