@@ -1,0 +1,435 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Pengx.Testing;
+
+namespace Pengx.Storage.Tests;
+
+public sealed class LocalStorageTests : IDisposable
+{
+    private static readonly DataSize Size = DataSize.FromMiB(8);
+
+    private readonly TemporaryStorlink _directory = new();
+    private readonly LocalStorage _storage = new(new ProcessRunner());
+
+    public LocalStorageTests() => Requires.Tool("qemu-img", "qemu");
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private Storlink Storlink => _directory.Storlink;
+
+    public void Dispose() => _directory.Dispose();
+
+    [Theory]
+    [InlineData(DiskFormat.Raw)]
+    [InlineData(DiskFormat.Qcow2)]
+    public async Task A_volume_is_named_by_its_uuid_alone_and_belongs_to_its_owner_alone(DiskFormat format)
+    {
+        var spec = Spec(format);
+        await _storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+
+        Assert.Equal([$"{spec.Disk}.{format.Name}"], _directory.Names());
+        var mode = await new ProcessRunner().RunAsync(new() { FileName = "stat", Arguments = ["-c", "%a", PathOf(spec)] }, Token);
+        Assert.Equal("600\n", mode.Output);
+    }
+
+    [Fact]
+    public async Task A_raw_volume_is_sparse()
+    {
+        var volume = await _storage.CreateAsync(Storlink, Spec(DiskFormat.Raw) with { Size = DataSize.FromGiB(2) }, cancellationToken: Token);
+
+        Assert.InRange(volume.Allocated.MiB, 0, 1);
+    }
+
+    [Fact]
+    public async Task A_copy_of_a_sparse_image_stays_sparse()
+    {
+        var source = await CreateAsync(Spec(DiskFormat.Raw) with { Size = DataSize.FromGiB(1) });
+        var copy = await new LocalStorage(new ProcessRunner()) { MayClone = false }.CreateAsync(
+            Storlink, Spec(DiskFormat.Raw) with { Size = DataSize.FromGiB(1), Source = source }, cancellationToken: Token);
+
+        Assert.InRange(copy.Allocated.MiB, 0, 1);
+    }
+
+    [Fact]
+    public async Task Two_processes_that_make_the_same_volume_both_succeed()
+    {
+        // Two backends share no lock, as two processes do not.
+        var source = await CreateAsync(Spec(DiskFormat.Raw) with { Size = DataSize.FromMiB(32) });
+        await File.WriteAllBytesAsync(source.Location.ToString()!, Pattern((int)DataSize.FromMiB(32).Bytes), Token);
+        var spec = Spec(DiskFormat.Qcow2) with { Source = source, Size = DataSize.FromMiB(32) };
+        var volumes = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => new LocalStorage(new ProcessRunner()).CreateAsync(Storlink, spec, cancellationToken: Token)));
+
+        Assert.All(volumes, volume => Assert.Equal(volumes[0].Size, volume.Size));
+        Assert.Equal(2, _directory.Names().Length);
+        await CompareAsync(source, new(new FileLocation(PathOf(spec)), DiskFormat.Qcow2));
+    }
+
+    [Theory]
+    [InlineData(DiskFormat.Raw)]
+    [InlineData(DiskFormat.Qcow2)]
+    public async Task What_a_killed_process_left_is_told_and_cleaned(DiskFormat format)
+    {
+        var spec = Spec(format);
+        var part = _directory.PathOf($".{spec.Disk}.{format.Name}.part-0123456789ab");
+        var trash = _directory.PathOf($".{spec.Disk}.raw.trash-0123456789ab");
+        await File.WriteAllBytesAsync(part, new byte[5000], Token);
+        await File.WriteAllBytesAsync(trash, new byte[5000], Token);
+
+        var entries = await ListAsync();
+        Assert.Equal([(spec.Disk, false), (spec.Disk, false)], entries.Select(entry => (entry.Disk, entry.Complete)));
+        Assert.Null(await _storage.FindAsync(Storlink, spec.Disk, format, Token));
+
+        await _storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        Assert.Equal([$"{spec.Disk}.{format.Name}"], _directory.Names());
+
+        await File.WriteAllBytesAsync(part, new byte[5000], Token);
+        await _storage.DeleteAsync(Storlink, spec.Disk, Token);
+        Assert.Empty(_directory.Names());
+    }
+
+    [Fact]
+    public async Task A_part_that_a_killed_service_s_tool_still_writes_is_cleaned()
+    {
+        var spec = Spec(DiskFormat.Raw);
+        var part = _directory.PathOf($".{spec.Disk}.raw.part-0123456789ab");
+        await File.WriteAllBytesAsync(part, new byte[1_000_000], Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        var opened = new TaskCompletionSource();
+        var orphan = new ProcessRunner().RunAsync(
+            new() { FileName = "qemu-io", Arguments = ["-f", "raw", "-c", "read -v 0 16384", "-c", "sleep 50000", part], OnOutputLine = _ => opened.TrySetResult() }, stop.Token);
+        await opened.Task;
+
+        await _storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+
+        Assert.Equal([$"{spec.Disk}.raw"], _directory.Names());
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => orphan);
+    }
+
+    [Fact]
+    public async Task What_a_living_process_makes_is_not_cleaned_away()
+    {
+        var source = await CreateAsync(Spec(DiskFormat.Raw) with { Size = DataSize.FromMiB(64) });
+        await File.WriteAllBytesAsync(source.Location.ToString()!, Pattern((int)DataSize.FromMiB(64).Bytes), Token);
+        var spec = Spec(DiskFormat.Qcow2) with { Source = source, Size = DataSize.FromMiB(64) };
+        LocalStorage other = new(new ProcessRunner());
+        Task? deletion = null;
+
+        // The deletion comes while the copy is under way.
+        SynchronousProgress progress = new(() => deletion ??= other.DeleteAsync(Storlink, spec.Disk, Token));
+        await _storage.CreateAsync(Storlink, spec, progress, Token);
+
+        Assert.NotNull(deletion);
+        await Assert.ThrowsAsync<InUseException>(() => deletion);
+        await CompareAsync(source, new(new FileLocation(PathOf(spec)), DiskFormat.Qcow2));
+    }
+
+    [Fact]
+    public async Task Strangers_files_are_neither_told_nor_touched()
+    {
+        var disk = DiskId.New();
+        string[] strangers =
+        [
+            "notes.txt", ".hidden", $"{disk.ToString().ToUpperInvariant()}.raw", $"{disk}.vmdk", $"{disk}.raw.bak", $"x{disk}.raw", $".{disk}.raw", $"{disk:N}x",
+        ];
+        foreach (var name in strangers)
+        {
+            await File.WriteAllTextAsync(_directory.PathOf(name), "mine", Token);
+        }
+
+        Directory.CreateDirectory(_directory.PathOf(DiskId.New().ToString()));
+
+        Assert.Empty(await ListAsync());
+        await _storage.DeleteAsync(Storlink, disk, Token);
+        Assert.Equal(strangers.Length + 1, _directory.Names().Length);
+    }
+
+    [Theory]
+    [InlineData(DiskFormat.Raw)]
+    [InlineData(DiskFormat.Qcow2)]
+    public async Task An_image_under_the_bare_uuid_is_found_attached_and_deleted(DiskFormat format)
+    {
+        var disk = DiskId.New();
+        var path = _directory.PathOf(disk.ToString());
+        await QemuImgAsync("create", "-q", "-f", format.Name, path, "8M");
+
+        Assert.Equal(Size, (await _storage.FindAsync(Storlink, disk, format, Token))?.Size);
+        Assert.Equal(new FileLocation(path), await _storage.AttachAsync(Storlink, disk, format, Token));
+        Assert.Equal(Size, (await _storage.InspectImportAsync(Storlink, disk, format, Token)).Size);
+        Assert.Equal(new(disk, disk.ToString(), Complete: true), Assert.Single(await ListAsync()));
+        await _storage.GrowAsync(Storlink, disk, format, DataSize.FromMiB(9), Token);
+        Assert.Equal(DataSize.FromMiB(9), (await _storage.FindAsync(Storlink, disk, format, Token))?.Size);
+        await _storage.DeleteAsync(Storlink, disk, Token);
+        Assert.Empty(_directory.Names());
+    }
+
+    [Theory]
+    [InlineData("overlay", "overlay of another file")]
+    [InlineData("data-file", "keeps its data in another file")]
+    [InlineData("encrypted", "is encrypted")]
+    [InlineData("raw", "does not begin with the mark")]
+    [InlineData("odd", "multiple of 512")]
+    [InlineData("link", "is not a plain file")]
+    [InlineData("none", "There is no")]
+    public async Task An_image_that_cannot_stand_alone_is_not_imported(string kind, string words)
+    {
+        var disk = DiskId.New();
+        var path = _directory.PathOf(disk.ToString());
+        var format = kind == "odd" ? DiskFormat.Raw : DiskFormat.Qcow2;
+        using TemporaryStorlink elsewhere = new();
+        var other = elsewhere.PathOf("other");
+        switch (kind)
+        {
+            case "overlay":
+                await QemuImgAsync("create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/passwd", path, "8M");
+                break;
+            case "data-file":
+                await QemuImgAsync("create", "-q", "-f", "qcow2", "-o", $"data_file={other}", path, "8M");
+                break;
+            case "encrypted":
+                await QemuImgAsync("create", "-q", "-f", "qcow2", path, "8M");
+                await using (var file = File.OpenWrite(path))
+                {
+                    // The encryption method LUKS; making a real one measures the processor for seconds.
+                    file.Position = 32;
+                    await file.WriteAsync(new byte[] { 0, 0, 0, 2 }, Token);
+                }
+
+                break;
+            case "link":
+                await QemuImgAsync("create", "-q", "-f", "qcow2", other, "8M");
+                File.CreateSymbolicLink(path, other);
+                break;
+            case "raw" or "odd":
+                await File.WriteAllBytesAsync(path, new byte[1_000_001], Token);
+                break;
+        }
+
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.InspectImportAsync(Storlink, disk, format, Token));
+
+        Assert.Contains(words, failure.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("root:", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Importing_is_an_ability_that_can_be_asked_for()
+    {
+        Assert.True(_storage.TryGetFeature<IImageImport>(out var import));
+        Assert.False(_storage.TryGetFeature<IDisposable>(out _));
+        await Assert.ThrowsAsync<StorageException>(() => import.InspectImportAsync(Storlink, DiskId.New(), DiskFormat.Raw, Token));
+    }
+
+    [Fact]
+    public async Task Bytes_of_a_planted_header_come_through_every_verb_unchanged()
+    {
+        var planted = await CreateAsync(Spec(DiskFormat.Raw));
+        var path = planted.Location.ToString()!;
+        var header = _directory.PathOf("header");
+        await QemuImgAsync("create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/passwd", header, "8M");
+        using (var file = File.OpenWrite(path))
+        {
+            await file.WriteAsync(await File.ReadAllBytesAsync(header, Token), Token);
+        }
+
+        var expected = await File.ReadAllBytesAsync(path, Token);
+        foreach (var mayClone in new[] { true, false })
+        {
+            var raw = Spec(DiskFormat.Raw) with { Source = planted };
+            await new LocalStorage(new ProcessRunner()) { MayClone = mayClone }.CreateAsync(Storlink, raw, cancellationToken: Token);
+            Assert.Equal(expected, await File.ReadAllBytesAsync(PathOf(raw), Token));
+        }
+
+        var qcow2 = Spec(DiskFormat.Qcow2) with { Source = planted };
+        await _storage.CreateAsync(Storlink, qcow2, cancellationToken: Token);
+        await CompareAsync(planted, new(new FileLocation(PathOf(qcow2)), DiskFormat.Qcow2));
+        var overlay = Spec(DiskFormat.Qcow2) with { Backing = planted };
+        await _storage.CreateAsync(Storlink, overlay, cancellationToken: Token);
+        await CompareAsync(planted, new(new FileLocation(PathOf(overlay)), DiskFormat.Qcow2));
+
+        var disk = (await ListAsync()).Single(entry => path.EndsWith(entry.Name, StringComparison.Ordinal)).Disk;
+        await _storage.GrowAsync(Storlink, disk, DiskFormat.Raw, DataSize.FromMiB(16), Token);
+        Assert.Equal(expected, (await File.ReadAllBytesAsync(path, Token))[..expected.Length]);
+
+        var users = (await File.ReadAllTextAsync("/etc/passwd", Token)).Split('\n')[0];
+        foreach (var name in _directory.Names())
+        {
+            Assert.DoesNotContain(users, Encoding.Latin1.GetString(await File.ReadAllBytesAsync(_directory.PathOf(name), Token)), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task A_qcow2_source_whose_backing_file_has_no_format_is_not_opened()
+    {
+        var source = Spec(DiskFormat.Qcow2);
+        await QemuImgAsync("create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", "relative.raw", PathOf(source), "8M");
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.CreateAsync(
+            Storlink, Spec(DiskFormat.Raw) with { Source = new(new FileLocation(PathOf(source)), DiskFormat.Qcow2) }, cancellationToken: Token));
+
+        Assert.Contains("without an absolute path", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_chain_that_bites_its_tail_is_refused()
+    {
+        var loop = Spec(DiskFormat.Qcow2);
+        var path = PathOf(loop);
+        await QemuImgAsync("create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", path, path + ".new", "8M");
+        File.Move(path + ".new", path);
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.CreateAsync(
+            Storlink, Spec(DiskFormat.Qcow2) with { Backing = new(new FileLocation(path), DiskFormat.Qcow2) }, cancellationToken: Token));
+
+        Assert.Contains("more than 64 layers", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("relative/path", "absolute path")]
+    [InlineData("/tmp/../etc", "absolute path")]
+    [InlineData("/no/such/directory", "does not exist")]
+    [InlineData("/etc/passwd", "is not a directory")]
+    [InlineData("/proc", "nothing can be written")]
+    public async Task A_link_that_cannot_be_used_is_refused_with_the_reason(string link, string words)
+    {
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.CheckAsync(TemporaryStorlink.For(link), Token));
+        Assert.Contains(words, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_check_leaves_nothing_and_cleans_what_a_killed_one_left()
+    {
+        await File.WriteAllTextAsync(_directory.PathOf(".pengx-probe-0123"), "", Token);
+        await _storage.CheckAsync(Storlink, Token);
+        Assert.Empty(_directory.Names());
+    }
+
+    [Fact]
+    public async Task A_link_of_another_type_must_be_mounted()
+    {
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.CheckAsync(TemporaryStorlink.For("/etc", StorlinkType.Nfs), Token));
+        Assert.Contains("nothing is mounted at /etc", failure.Message, StringComparison.Ordinal);
+        Assert.True(_storage.Serves(TemporaryStorlink.For("/x", StorlinkType.Nfs)));
+        Assert.False(_storage.Serves(TemporaryStorlink.For("/dev/vg", StorlinkType.Local, StorlinkLevel.Block)));
+    }
+
+    [Fact]
+    public async Task The_capacity_is_the_file_system_s()
+    {
+        var capacity = await _storage.MeasureAsync(Storlink, Token);
+        var result = await new ProcessRunner().RunAsync(new() { FileName = "df", Arguments = ["-B1", "--output=size", _directory.Directory] }, Token);
+
+        Assert.Equal(result.Output.Split('\n')[1].Trim(), $"{capacity.Size.Bytes}");
+    }
+
+    [Fact]
+    public async Task A_full_file_system_is_told_with_figures_and_leaves_nothing()
+    {
+        var mounts = Directory.CreateTempSubdirectory("pengx-full-").FullName;
+        ProcessRunner runner = new();
+        var mounted = await runner.RunAsync(new() { FileName = "mount", Arguments = ["-t", "tmpfs", "-o", "size=20m", "tmpfs", mounts] }, Token);
+        try
+        {
+            Requires.That(mounted.ExitCode == 0, "root", "no file system can be mounted");
+            var source = await CreateAsync(Spec(DiskFormat.Raw) with { Size = DataSize.FromMiB(16) });
+            await File.WriteAllBytesAsync(source.Location.ToString()!, Pattern((int)DataSize.FromMiB(16).Bytes), Token);
+            var full = TemporaryStorlink.For(mounts);
+            await File.WriteAllBytesAsync(Path.Combine(mounts, "other"), new byte[10_000_000], Token);
+            var failure = await Assert.ThrowsAsync<InsufficientResourceException>(() => _storage.CreateAsync(
+                full, Spec(DiskFormat.Qcow2) with { Source = source, Size = DataSize.FromMiB(16) }, cancellationToken: Token));
+
+            Assert.Matches("Storlink 3 has 10 MiB free, and 1[67] MiB are needed", failure.Message);
+            Assert.Equal(["other"], Directory.GetFileSystemEntries(mounts).Select(path => Path.GetFileName(path)));
+
+            // This file system knows no direct writes on older kernels: the copy goes through the page cache then.
+            File.Delete(Path.Combine(mounts, "other"));
+            await _storage.CreateAsync(full, Spec(DiskFormat.Raw) with { Source = source, Size = DataSize.FromMiB(16) }, cancellationToken: Token);
+        }
+        finally
+        {
+            await runner.RunAsync(new() { FileName = "umount", Arguments = [mounts] }, CancellationToken.None);
+            Directory.Delete(mounts);
+        }
+    }
+
+    [Fact]
+    public async Task A_missing_tool_is_named_and_nothing_is_left()
+    {
+        LocalStorage storage = new(new ProcessRunner(), new() { QemuImg = "no-such-qemu-img" });
+        var failure = await Assert.ThrowsAsync<ProcessFailedException>(() => storage.CreateAsync(Storlink, Spec(DiskFormat.Qcow2), cancellationToken: Token));
+
+        Assert.Contains("no-such-qemu-img", failure.Message, StringComparison.Ordinal);
+        Assert.Empty(_directory.Names());
+    }
+
+    [Fact]
+    public async Task A_copy_that_stands_still_is_stopped_and_leaves_nothing()
+    {
+        var source = await CreateAsync(Spec(DiskFormat.Raw));
+        LocalStorage storage = new(new StuckRunner(new ProcessRunner()), new() { StallTimeout = TimeSpan.FromMilliseconds(200) }) { MayClone = false };
+        var failure = await Assert.ThrowsAsync<StorageException>(() => storage.CreateAsync(Storlink, Spec(DiskFormat.Raw) with { Source = source }, cancellationToken: Token));
+
+        Assert.Contains("stood still", failure.Message, StringComparison.Ordinal);
+        Assert.Single(_directory.Names());
+    }
+
+    [Fact]
+    public void Registration_gives_one_backend_however_often_it_is_asked_for()
+    {
+        ServiceCollection services = new();
+        services.AddPengx().AddLocalStorage(options => options.QemuImg = "/usr/bin/qemu-img").AddLocalStorage();
+        using var provider = services.BuildServiceProvider();
+
+        Assert.IsType<LocalStorage>(Assert.Single(provider.GetServices<IStorageBackend>()));
+        Assert.NotNull(provider.GetRequiredService<ImageTool>());
+    }
+
+    private static VolumeSpec Spec(DiskFormat format) => new() { Disk = DiskId.New(), Format = format, Size = Size };
+
+    private static byte[] Pattern(int length)
+    {
+        var bytes = new byte[length];
+        new Random(7).NextBytes(bytes);
+        return bytes;
+    }
+
+    private static async Task QemuImgAsync(params string[] arguments) =>
+        (await new ProcessRunner().RunAsync(new() { FileName = "qemu-img", Arguments = arguments }, Token)).EnsureSuccess();
+
+    private static Task CompareAsync(DiskLayer one, DiskLayer other) =>
+        QemuImgAsync("compare", "-f", one.Format.Name, "-F", other.Format.Name, one.Location.ToString()!, other.Location.ToString()!);
+
+    private string PathOf(VolumeSpec spec) => _directory.PathOf($"{spec.Disk}.{spec.Format.Name}");
+
+    private async Task<DiskLayer> CreateAsync(VolumeSpec spec)
+    {
+        await _storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        return new(await _storage.AttachAsync(Storlink, spec.Disk, spec.Format, Token), spec.Format);
+    }
+
+    private async Task<List<VolumeEntry>> ListAsync()
+    {
+        List<VolumeEntry> entries = [];
+        await foreach (var entry in _storage.ListAsync(Storlink, Token))
+        {
+            entries.Add(entry);
+        }
+
+        return entries;
+    }
+
+    private sealed class SynchronousProgress(Action report) : IProgress<ByteProgress>
+    {
+        public void Report(ByteProgress value)
+        {
+            if (value.Done < value.Total)
+            {
+                report();
+            }
+        }
+    }
+
+    /// <summary>Runs everything but a conversion, which never ends.</summary>
+    private sealed class StuckRunner(IProcessRunner inner) : IProcessRunner
+    {
+        public Task<ProcessResult> RunAsync(ProcessCommand command, CancellationToken cancellationToken = default) =>
+            inner.RunAsync(command.Arguments[0] == "convert" ? command with { FileName = "sleep", Arguments = ["60"] } : command, cancellationToken);
+    }
+}
