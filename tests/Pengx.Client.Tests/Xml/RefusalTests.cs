@@ -1,4 +1,5 @@
 using System.Text;
+using CsCheck;
 
 namespace Pengx.Client.Tests;
 
@@ -92,6 +93,55 @@ public sealed class RefusalTests
     [InlineData("<VM/>")]
     [InlineData("<storlink/>")]
     public Task Another_root_is_refused(string xml) => RefusedAsync(XmlRefusal.WrongRoot, xml, "takes <vm>.");
+
+    [Theory]
+    [InlineData("utf-7")]
+    [InlineData("utf-16")]
+    [InlineData("utf-16BE")]
+    [InlineData("utf-32")]
+    [InlineData("ibm500")]
+    [InlineData("shift_jis")]
+    [InlineData("x")]
+    [InlineData("utf-8 ")]
+    [InlineData("")]
+    public async Task An_encoding_that_the_bytes_are_not_in_is_refused(string encoding)
+    {
+        var error = await Assert.ThrowsAsync<XmlRefusedException>(() => Documents.BindAsync(
+            PengxRequests.MachineEdit, $"<?xml version='1.0' encoding='{encoding}'?><vm><name>n</name></vm>"));
+        Assert.Equal(XmlRefusal.Malformed, error.Refusal);
+    }
+
+    [Fact]
+    public async Task Whatever_the_bytes_are_the_refusal_is_ours()
+    {
+        byte[][] seeds =
+        [
+            "<?xml version='1.0' encoding='utf-8'?><vm id='1'><name>a &amp; <![CDATA[b]]>&#65;</name><!-- c --><?p i?><x><y/></x></vm>"u8.ToArray(),
+            [.. Encoding.Unicode.GetPreamble(), .. Encoding.Unicode.GetBytes("<?xml version='1.0' encoding='utf-16'?><vm><name>ä😀</name></vm>")],
+            "<!DOCTYPE vm [<!ENTITY x 'y'>]><vm>&x;</vm>"u8.ToArray(),
+        ];
+        await Gen.Select(Gen.Int[0, seeds.Length - 1], Gen.Select(Gen.Int[0, 200], Gen.Byte).Array[0, 4], Gen.Int[0, 200]).SampleAsync(
+            async (seed, changes, cut) =>
+            {
+                var bytes = (byte[])seeds[seed].Clone();
+                foreach (var (at, value) in changes)
+                {
+                    bytes[at % bytes.Length] = value;
+                }
+
+                try
+                {
+                    await PengxXml.ReadDocumentAsync(new MemoryStream(bytes, 0, cut < 100 ? bytes.Length : cut % bytes.Length), cancellationToken: TestContext.Current.CancellationToken);
+                }
+                catch (XmlRefusedException)
+                {
+                    // The only refusal there is.
+                }
+            },
+            iter: 5_000);
+        await Gen.Byte.Array[0, 64].SampleAsync(async bytes =>
+            await Assert.ThrowsAsync<XmlRefusedException>(() => PengxXml.ReadDocumentAsync(new MemoryStream([.. bytes, 0]), cancellationToken: TestContext.Current.CancellationToken)));
+    }
 
     [Fact]
     public async Task Utf16_is_read_with_a_mark_or_a_declaration()

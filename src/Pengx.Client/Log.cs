@@ -1,0 +1,12 @@
+using Microsoft.Extensions.Logging;
+
+namespace Pengx.Client;
+
+internal static partial class Log
+{
+    [LoggerMessage(7000, LogLevel.Debug, "{Request} did not succeed ({Failure}, HTTP {Status}): {Reason}")]
+    public static partial void RequestFailed(this ILogger logger, string request, PengxApiFailure failure, int? status, string reason);
+
+    [LoggerMessage(7001, LogLevel.Information, "The event stream ended ({Reason}); it is opened again in {Delay}, after event {LastEventId}")]
+    public static partial void EventsReconnecting(this ILogger logger, string reason, TimeSpan delay, string? lastEventId);
+}

@@ -1,0 +1,69 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Pengx.Client;
+
+/// <summary>
+/// The client of a pengx3 server, this project's or an original one. Safe to share between threads; make one and keep it. It owns
+/// nothing that needs disposal: the <see cref="HttpClient"/> stays its giver's.
+/// </summary>
+public sealed class PengxClient : IPengxClient
+{
+    /// <summary>Makes a client on an <see cref="HttpClient"/>, whose own base address and default headers are not used.</summary>
+    /// <param name="httpClient">
+    /// Sends the requests, best over <see cref="CreateHandler"/>. Its own timeout applies besides the options'.
+    /// </param>
+    /// <param name="options">Where the server is; copied, later changes have no effect.</param>
+    /// <param name="timeProvider">The clock; null means the system's.</param>
+    /// <param name="logger">Where failures are told; null means nowhere.</param>
+    /// <exception cref="ArgumentException">An option breaks its rule.</exception>
+    public PengxClient(
+        HttpClient httpClient, PengxClientOptions options, TimeProvider? timeProvider = null, ILogger<PengxClient>? logger = null)
+        : this(() => httpClient, options, timeProvider ?? TimeProvider.System, logger ?? NullLogger<PengxClient>.Instance) =>
+        ArgumentNullException.ThrowIfNull(httpClient);
+
+    internal PengxClient(Func<HttpClient> http, PengxClientOptions options, TimeProvider timeProvider, ILogger<PengxClient> logger)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var transport = new PengxTransport(http, options, timeProvider, logger);
+        Machines = new MachineClient(transport);
+        Disks = new DiskClient(transport);
+        Interfaces = new InterfaceClient(transport);
+        Storlinks = new StorlinkClient(transport);
+        Templates = new TemplateClient(transport);
+        Hosts = new HostClient(transport);
+        Operations = new OperationClient(transport);
+        Events = new EventClient(transport);
+    }
+
+    /// <summary>
+    /// Makes the handler that suits this API: redirects are not followed, cookies not kept, and a connection on which a server could send
+    /// a body after a 204, as an original one may, is not used again.
+    /// </summary>
+    /// <returns>The handler, its owner's to dispose.</returns>
+    public static HttpMessageHandler CreateHandler() => new ConnectionHandler();
+
+    /// <inheritdoc/>
+    public IMachineClient Machines { get; }
+
+    /// <inheritdoc/>
+    public IDiskClient Disks { get; }
+
+    /// <inheritdoc/>
+    public IInterfaceClient Interfaces { get; }
+
+    /// <inheritdoc/>
+    public IStorlinkClient Storlinks { get; }
+
+    /// <inheritdoc/>
+    public ITemplateClient Templates { get; }
+
+    /// <inheritdoc/>
+    public IHostClient Hosts { get; }
+
+    /// <inheritdoc/>
+    public IOperationClient Operations { get; }
+
+    /// <inheritdoc/>
+    public IEventClient Events { get; }
+}

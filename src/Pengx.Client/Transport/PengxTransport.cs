@@ -1,0 +1,455 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Microsoft.Extensions.Logging;
+
+namespace Pengx.Client;
+
+/// <summary>Sends requests and turns everything that can go wrong with them into <see cref="PengxApiException"/>.</summary>
+internal sealed class PengxTransport
+{
+    private static readonly XmlLimits ErrorLimits = new() { MaxBytes = 256 * 1024 };
+
+    private const int StrayBodyRetries = 3;
+    private static readonly TimeSpan StrayBodyWait = TimeSpan.FromMilliseconds(50);
+
+    private readonly Func<HttpClient> _http;
+    private readonly Uri _baseAddress;
+    private readonly ApiVersion _version;
+    private readonly AuthenticationHeaderValue? _authorization;
+    private readonly TimeSpan _timeout;
+    private readonly ILogger _logger;
+    private volatile bool _emptyNoContent;
+    private volatile bool _strayBodies;
+
+    public PengxTransport(Func<HttpClient> http, PengxClientOptions options, TimeProvider timeProvider, ILogger logger)
+    {
+        if (options.FindFault() is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(options));
+        }
+
+        _http = http;
+        var address = options.BaseAddress!;
+        _baseAddress = address.AbsolutePath.EndsWith('/') ? address : new Uri(address.AbsoluteUri + "/");
+        _version = options.Version;
+        _authorization = options.ApiKey is { } key ? new AuthenticationHeaderValue("Bearer", key) : null;
+        _timeout = options.Timeout;
+        EventIdleTimeout = options.EventIdleTimeout;
+        OperationPollInterval = options.OperationPollInterval;
+        TimeProvider = timeProvider;
+        _logger = logger;
+    }
+
+    public TimeProvider TimeProvider { get; }
+
+    public ILogger Logger => _logger;
+
+    public TimeSpan Timeout => _timeout;
+
+    public TimeSpan EventIdleTimeout { get; }
+
+    public TimeSpan OperationPollInterval { get; }
+
+    /// <summary>Reads one element.</summary>
+    public async Task<T> GetAsync<T>(string path, XmlShape<T> shape, CancellationToken cancellationToken, ApiVersion? version = null)
+    {
+        using var request = Create(HttpMethod.Get, path, version);
+        using var time = new RequestTime(this, cancellationToken);
+        try
+        {
+            using var response = await SendAsync(request, time.Token).ConfigureAwait(false);
+            var body = await response.Content.ReadAsStreamAsync(time.Token).ConfigureAwait(false);
+            await using (body.ConfigureAwait(false))
+            {
+                return await PengxXml.ReadAsync(body, shape, null, time.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception exception) when (Translate(exception, request, cancellationToken) is { } translated)
+        {
+            throw translated;
+        }
+    }
+
+    /// <summary>Reads a list while it arrives. The time limit is for each silence of the server, not for what the caller does between items.</summary>
+    public async IAsyncEnumerable<T> ListAsync<T>(
+        string path,
+        XmlShape<T> shape,
+        ApiVersion? version = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        using var request = Create(HttpMethod.Get, path, version);
+        using var time = new RequestTime(this, cancellationToken);
+        HttpResponseMessage response;
+        IAsyncEnumerator<T> items;
+        try
+        {
+            response = await SendAsync(request, time.Token).ConfigureAwait(false);
+            var body = await response.Content.ReadAsStreamAsync(time.Token).ConfigureAwait(false);
+            items = PengxXml.ReadListAsync(body, shape, null, time.Token).GetAsyncEnumerator(time.Token);
+        }
+        catch (Exception exception) when (Translate(exception, request, cancellationToken) is { } translated)
+        {
+            throw translated;
+        }
+
+        using (response)
+        {
+            await using (items.ConfigureAwait(false))
+            {
+                while (true)
+                {
+                    try
+                    {
+                        if (!await items.MoveNextAsync().ConfigureAwait(false))
+                        {
+                            break;
+                        }
+                    }
+                    catch (Exception exception) when (Translate(exception, request, cancellationToken, response.StatusCode) is { } translated)
+                    {
+                        throw translated;
+                    }
+
+                    time.Stop();
+                    yield return items.Current;
+                    time.Start();
+                }
+            }
+        }
+    }
+
+    /// <summary>Makes a change. A result of <c>False</c> is a refusal whatever the status.</summary>
+    public Task<ChangeAnswer> ChangeAsync(
+        HttpMethod method, string path, ChangeOptions? options, CancellationToken cancellationToken, ApiVersion? version = null) =>
+        ChangeAsync(method, path, null, options, version, cancellationToken);
+
+    public Task<ChangeAnswer> ChangeAsync<T>(
+        HttpMethod method,
+        string path,
+        RequestShape<T> shape,
+        T body,
+        ChangeOptions? options,
+        CancellationToken cancellationToken,
+        ApiVersion? version = null)
+    {
+        ArgumentNullException.ThrowIfNull(body);
+        return ChangeAsync(method, path, PengxXml.WriteRequest(shape, body), options, version, cancellationToken);
+    }
+
+    /// <summary>Opens the event stream: the answer's headers have arrived, its body is open.</summary>
+    public async Task<HttpResponseMessage> OpenEventsAsync(string path, string? lastEventId, CancellationToken cancellationToken)
+    {
+        using var request = Create(HttpMethod.Get, path, null);
+        request.Headers.Accept.Clear();
+        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("text/event-stream"));
+        if (lastEventId is not null)
+        {
+            request.Headers.TryAddWithoutValidation("Last-Event-ID", lastEventId);
+        }
+
+        using var time = new RequestTime(this, cancellationToken);
+        HttpResponseMessage? response = null;
+        try
+        {
+            response = await SendAsync(request, time.Token).ConfigureAwait(false);
+            return response.Content.Headers.ContentType?.MediaType == "text/event-stream"
+                ? response
+                : throw NotOurs(response, NameOf(request));
+        }
+        catch (Exception exception)
+        {
+            response?.Dispose();
+            if (Translate(exception, request, cancellationToken) is { } translated)
+            {
+                throw translated;
+            }
+
+            throw;
+        }
+    }
+
+    private async Task<ChangeAnswer> ChangeAsync(
+        HttpMethod method, string path, byte[]? body, ChangeOptions? options, ApiVersion? version, CancellationToken cancellationToken)
+    {
+        using var request = Create(method, path, version);
+        if (body is not null)
+        {
+            request.Content = new ByteArrayContent(body);
+            request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(PengxXml.ContentType);
+        }
+
+        Apply(options, request);
+
+        // The reference documents 204 for these with a body, which HTTP has no place for: on a kept connection it would be read as the
+        // next answer. A server that sends the result as headers is known to send no body; for any other, the connection is not kept.
+        if (!_emptyNoContent && (method == HttpMethod.Delete || method == HttpMethod.Put))
+        {
+            request.Headers.ConnectionClose = true;
+        }
+
+        using var time = new RequestTime(this, cancellationToken);
+        try
+        {
+            using var response = await SendAsync(request, time.Token).ConfigureAwait(false);
+            return await ReadChangeAsync(response, NameOf(request), time.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (Translate(exception, request, cancellationToken) is { } translated)
+        {
+            throw translated;
+        }
+    }
+
+    private async Task<ChangeAnswer> ReadChangeAsync(HttpResponseMessage response, string name, CancellationToken cancellationToken)
+    {
+        if (response.StatusCode == HttpStatusCode.NoContent)
+        {
+            var told = Header(response, PengxHeaders.Message);
+            var message = told is null ? null : PengxHeaders.DecodeMessage(told);
+            var result = Header(response, PengxHeaders.Result);
+            if (result is not null)
+            {
+                _emptyNoContent = true;
+            }
+            else if (!_emptyNoContent && response.Headers.ConnectionClose != true)
+            {
+                // The server keeps a connection that it was asked to close. A stray body that has arrived makes the pool drop it.
+                _strayBodies = true;
+                await Task.Delay(StrayBodyWait, TimeProvider, cancellationToken).ConfigureAwait(false);
+            }
+
+            return IsFalse(result)
+                ? throw Refused(response, name, message)
+                : new ChangeAnswer(message, response.Headers.Location, null, null);
+        }
+
+        var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+        WireElement root;
+        await using (body.ConfigureAwait(false))
+        {
+            root = (await PengxXml.ReadDocumentAsync(body, XmlLimits.Response, cancellationToken).ConfigureAwait(false)).Root;
+        }
+
+        if (root.Name == PengxShapes.Operation.ElementName)
+        {
+            return new ChangeAnswer(null, response.Headers.Location, null, PengxShapes.Operation.Read(root));
+        }
+
+        var text = root.Find("message")?.Text;
+        if (root.Name == PengxShapes.Result.ElementName)
+        {
+            if (IsFalse(root.Find("result")?.Text))
+            {
+                throw Refused(response, name, text);
+            }
+        }
+        else if (root.Id is null)
+        {
+            throw NotOurs(response, name);
+        }
+
+        return response.StatusCode == HttpStatusCode.Accepted
+            ? throw NotOurs(response, name)
+            : new ChangeAnswer(text, response.Headers.Location, root.Id, null);
+    }
+
+    private HttpRequestMessage Create(HttpMethod method, string path, ApiVersion? version)
+    {
+        var request = new HttpRequestMessage(method, new Uri(_baseAddress, path));
+        var accept = new MediaTypeWithQualityHeaderValue("application/xml");
+        if ((version ?? _version) == ApiVersion.V2)
+        {
+            accept.Parameters.Add(new NameValueHeaderValue("version", "v2"));
+        }
+
+        request.Headers.Accept.Add(accept);
+        request.Headers.Authorization = _authorization;
+        return request;
+    }
+
+    private static void Apply(ChangeOptions? options, HttpRequestMessage request)
+    {
+        if (options is null)
+        {
+            return;
+        }
+
+        if (options.RespondAsync)
+        {
+            request.Headers.Add(PengxHeaders.Prefer, PengxHeaders.RespondAsync);
+        }
+
+        if (options.IdempotencyKey is { } key)
+        {
+            if (key.Length is 0 or > 255 || key.AsSpan().ContainsAnyExceptInRange(' ', '~'))
+            {
+                throw new ArgumentException(
+                    $"{nameof(ChangeOptions.IdempotencyKey)} has {key.Length} characters: it must be 1 to 255 printable ASCII characters.",
+                    nameof(options));
+            }
+
+            request.Headers.TryAddWithoutValidation(PengxHeaders.IdempotencyKey, key);
+        }
+    }
+
+    /// <summary>Sends, and gives back successes only: their bodies are still to be read.</summary>
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        var name = NameOf(request);
+        var method = request.Method;
+        var response = await SendPastStrayBodiesAsync(request, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            // A handler that follows redirects turns a POST into a GET, and the GET's success is none of the POST.
+            if ((int)response.StatusCode is >= 300 and < 400 || request.Method != method)
+            {
+                throw new PengxApiException(
+                    PengxApiFailure.Unreadable,
+                    name,
+                    $"{name} was redirected to {response.Headers.Location ?? request.RequestUri}, which is not followed; "
+                    + $"set {nameof(PengxClientOptions.BaseAddress)} to where the service is.",
+                    response.StatusCode);
+            }
+
+            return response.IsSuccessStatusCode
+                ? response
+                : throw Refused(response, name, await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false));
+        }
+        catch
+        {
+            response.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Sends; a read that met the stray body of an earlier 204 is sent again, since that spoils only the connection.</summary>
+    private async Task<HttpResponseMessage> SendPastStrayBodiesAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        for (var retries = _strayBodies && request.Method == HttpMethod.Get ? StrayBodyRetries : 0; retries > 0; retries--)
+        {
+            using var attempt = new HttpRequestMessage(request.Method, request.RequestUri);
+            foreach (var header in request.Headers)
+            {
+                attempt.Headers.TryAddWithoutValidation(header.Key, header.Value);
+            }
+
+            try
+            {
+                return await _http().SendAsync(attempt, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+            }
+            catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.InvalidResponse)
+            {
+                // The connection is gone; the next one may be clean.
+            }
+        }
+
+        return await _http().SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>The message of an error body, or null where it is none of ours.</summary>
+    private static async Task<string?> ReadErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            await using (body.ConfigureAwait(false))
+            {
+                return (await PengxXml.ReadAsync(body, PengxShapes.Result, ErrorLimits, cancellationToken).ConfigureAwait(false)).Message;
+            }
+        }
+        catch (Exception exception) when (exception is XmlRefusedException or HttpRequestException or IOException)
+        {
+            // The status says enough, and says it more surely than a page that could not be read.
+            return null;
+        }
+    }
+
+    private PengxApiException Refused(HttpResponseMessage response, string name, string? message)
+    {
+        var retry = response.Headers.RetryAfter;
+        return Logged(new PengxApiException(
+            PengxApiFailure.Refused, name, message ?? $"{name} was answered with {Describe(response)}, without a message.", response.StatusCode)
+        {
+            RetryAfter = retry?.Delta ?? (retry?.Date is { } date ? Positive(date - TimeProvider.GetUtcNow()) : null),
+        });
+    }
+
+    private PengxApiException NotOurs(HttpResponseMessage response, string name) => Logged(new PengxApiException(
+        PengxApiFailure.Unreadable, name, $"{name} was answered with {Describe(response)}, which is no answer of this API.", response.StatusCode));
+
+    /// <summary>The typed form of a failure, or null for the caller's own cancellation, its mistakes, and what is typed already.</summary>
+    private PengxApiException? Translate(
+        Exception exception, HttpRequestMessage request, CancellationToken cancellationToken, HttpStatusCode? status = null)
+    {
+        var name = NameOf(request);
+        return exception switch
+        {
+            OperationCanceledException when !cancellationToken.IsCancellationRequested => Logged(new PengxApiException(
+                PengxApiFailure.TimedOut, name, $"{name} was not answered within {_timeout.TotalSeconds:0.#} s.", status, exception)),
+            XmlRefusedException => Logged(new PengxApiException(
+                PengxApiFailure.Unreadable, name, $"{name} was answered with what is no answer of this API: {exception.Message}", status, exception)),
+            HttpRequestException or IOException => Logged(new PengxApiException(
+                PengxApiFailure.Unreachable,
+                name,
+                $"{name} did not reach {_baseAddress.GetLeftPart(UriPartial.Authority)}, or its answer broke off: {exception.Message}",
+                status,
+                exception)),
+            _ => null,
+        };
+    }
+
+    private PengxApiException Logged(PengxApiException exception)
+    {
+        _logger.RequestFailed(exception.Request, exception.Failure, (int?)exception.Status, exception.Message);
+        return exception;
+    }
+
+    private string NameOf(HttpRequestMessage request) =>
+        $"{request.Method} {_baseAddress.MakeRelativeUri(request.RequestUri ?? _baseAddress)}";
+
+    private static string Describe(HttpResponseMessage response)
+    {
+        var text = new StringBuilder($"HTTP {(int)response.StatusCode}");
+        if (!string.IsNullOrEmpty(response.ReasonPhrase))
+        {
+            text.Append(' ').Append(FieldBinder.Shown(response.ReasonPhrase));
+        }
+
+        return response.Content.Headers.ContentType?.MediaType is { } type ? text.Append(" (").Append(type).Append(')').ToString() : text.ToString();
+    }
+
+    private static string? Header(HttpResponseMessage response, string name) =>
+        response.Headers.TryGetValues(name, out var values) ? values.FirstOrDefault() : null;
+
+    private static bool IsFalse(string? result) => WireReading.TryBoolean(result, out var value) && !value;
+
+    private static TimeSpan Positive(TimeSpan span) => span > TimeSpan.Zero ? span : TimeSpan.Zero;
+
+    /// <summary>The caller's token joined with this request's time limit.</summary>
+    private sealed class RequestTime : IDisposable
+    {
+        private readonly TimeSpan _limit;
+        private readonly CancellationTokenSource _timeout;
+        private readonly CancellationTokenSource _linked;
+
+        public RequestTime(PengxTransport transport, CancellationToken cancellationToken)
+        {
+            _limit = transport._timeout;
+            _timeout = new CancellationTokenSource(_limit, transport.TimeProvider);
+            _linked = CancellationTokenSource.CreateLinkedTokenSource(_timeout.Token, cancellationToken);
+        }
+
+        public CancellationToken Token => _linked.Token;
+
+        public void Stop() => _timeout.CancelAfter(System.Threading.Timeout.InfiniteTimeSpan);
+
+        public void Start() => _timeout.CancelAfter(_limit);
+
+        public void Dispose()
+        {
+            _linked.Dispose();
+            _timeout.Dispose();
+        }
+    }
+}
