@@ -78,6 +78,9 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         Stopping,
     }
 
+    /// <summary>How many operations wait for a place among the working ones.</summary>
+    internal int Queued => _settings.Slots.Waiting;
+
     private TimeSpan UpkeepInterval => _options.LeaseDuration / 3;
 
     private DateTimeOffset LeaseEnd => _timeProvider.GetUtcNow() + _options.LeaseDuration;
@@ -125,23 +128,24 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         lock (_gate)
         {
             _phase = Phase.Stopping;
-            return _stopping ??= StopOnceAsync(cancellationToken);
+            if (_stopping is null)
+            {
+                var runs = _runs.Values.ToList();
+                runs.ForEach(run => run.Rest());
+                _stopping = StopOnceAsync(runs, cancellationToken);
+            }
+
+            return _stopping;
         }
     }
 
     /// <summary>Stops without waiting for running steps, unless <see cref="StopAsync"/> was called before.</summary>
     public async ValueTask DisposeAsync() => await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
 
-    private async Task StopOnceAsync(CancellationToken cancellationToken)
+    private async Task StopOnceAsync(IReadOnlyList<OperationRun> runs, CancellationToken cancellationToken)
     {
-        // Not under the caller's lock: runs that end take it too.
+        // The caller holds the lock; nothing is waited for under it.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        var runs = _runs.Values.ToList();
-        foreach (var run in runs)
-        {
-            run.Rest();
-        }
-
         var ended = Task.WhenAll(runs.Select(run => run.Ended));
         try
         {

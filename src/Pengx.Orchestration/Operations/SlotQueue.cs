@@ -7,6 +7,18 @@ internal sealed class SlotQueue(int size)
     private readonly LinkedList<TaskCompletionSource> _waiting = new();
     private int _free = size;
 
+    /// <summary>How many wait for a place.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _waiting.Count;
+            }
+        }
+    }
+
     /// <summary>Waits for a place.</summary>
     /// <param name="urgent">Takes one beyond the bound rather than wait.</param>
     /// <param name="cancellationToken">Gives the wait up.</param>
