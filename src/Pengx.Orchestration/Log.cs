@@ -71,4 +71,25 @@ internal static partial class Log
 
     [LoggerMessage(5020, LogLevel.Information, "Operations are no longer served")]
     internal static partial void Stopped(ILogger logger);
+
+    [LoggerMessage(5100, LogLevel.Information, "PM {Pm} '{Name}' is registered; the hypervisor is {Driver}")]
+    internal static partial void Registered(ILogger logger, PmId pm, string name, string driver);
+
+    [LoggerMessage(5101, LogLevel.Information, "Domain {Domain} {Kind}: {State}")]
+    internal static partial void DomainEvent(ILogger logger, DomainId domain, DomainEventKind kind, VmState state);
+
+    [LoggerMessage(5102, LogLevel.Warning, "The hypervisor's truth about {Guest} could not be recorded; it is recorded at the next event or pass")]
+    internal static partial void NotRecorded(ILogger logger, string guest, Exception exception);
+
+    [LoggerMessage(5103, LogLevel.Warning, "The hypervisor's events ended; they are subscribed to again")]
+    internal static partial void EventsEnded(ILogger logger, Exception? exception);
+
+    [LoggerMessage(5104, LogLevel.Warning, "A pass over all machines failed; it is tried again")]
+    internal static partial void PassFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(5105, LogLevel.Warning, "The heartbeat could not be written")]
+    internal static partial void HeartbeatFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(5106, LogLevel.Warning, "The stored configuration of VM {Vm} was not what its rows say; it was stored anew")]
+    internal static partial void ConfigurationRepaired(ILogger logger, VmId vm);
 }

@@ -1,0 +1,44 @@
+namespace Pengx.Orchestration;
+
+/// <summary>How machines are made, started and stopped.</summary>
+public sealed class MachineOptions
+{
+    /// <summary>How long a shutdown waits for the guest before it succeeds with the guest still running.</summary>
+    /// <value>30 seconds.</value>
+    public TimeSpan ShutdownWait { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a reboot waits for the guest before it succeeds with the guest running on as it was.</summary>
+    /// <value>30 seconds.</value>
+    public TimeSpan RebootWait { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Whether machines made from a template are qcow2 overlays of its disks instead of full copies.</summary>
+    /// <value>Off.</value>
+    public bool LinkedClones { get; set; }
+
+    /// <summary>The virtual processors that every machine can be grown to while it runs, where it starts with fewer.</summary>
+    /// <value>4.</value>
+    public int HotplugCpus { get; set; } = 4;
+
+    /// <summary>The virtual processors of a template that is booted to install it.</summary>
+    /// <value>1.</value>
+    public int TemplateCpus { get; set; } = 1;
+
+    /// <summary>The memory in MiB of a template that is booted to install it.</summary>
+    /// <value>1024.</value>
+    public long TemplateMemoryMiB { get; set; } = 1024;
+
+    /// <summary>Directories whose <c>.iso</c> files can be put into a template's CD-ROM drive.</summary>
+    public IList<string> IsoDirectories { get; } = [];
+
+    /// <summary>How long a storage link's measured size and free space are good.</summary>
+    /// <value>5 seconds.</value>
+    public TimeSpan CapacityLifetime { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long measuring one storage link may take before its figures are left out.</summary>
+    /// <value>5 seconds.</value>
+    public TimeSpan MeasureTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How often this PM says that it is up.</summary>
+    /// <value>30 seconds; peers count a PM as down after <see cref="PhysicalMachine.HeartbeatTimeout"/>.</value>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(30);
+}

@@ -1,0 +1,149 @@
+using System.Text.Json.Serialization.Metadata;
+
+namespace Pengx.Orchestration;
+
+internal sealed class StorlinkState
+{
+    /// <summary>The row as it shall be, or as it is where it shall go.</summary>
+    public required Storlink Storlink { get; set; }
+
+    /// <summary>What an update changes.</summary>
+    public UpdateStorlink? Update { get; init; }
+}
+
+/// <summary>The base of the workflows on one storage link's row, held alone.</summary>
+internal abstract class StorlinkWorkflow(Workplace place, string verb, string noun) : Workflow<StorlinkState>
+{
+    protected Workplace Place { get; } = place;
+
+    public override string Name => $"storlink.{verb}";
+
+    public override JsonTypeInfo<StorlinkState> StateType => JournalJson.Default.StorlinkState;
+
+    public override string Target(StorlinkState state) => $"storlink/{state.Storlink.Id}";
+
+    public override string Describe(StorlinkState state) => $"the {noun} of storlink {state.Storlink.Name}";
+
+    public override IReadOnlyList<ResourceLock> Locks(StorlinkState state) =>
+        [ResourceLock.On(state.Storlink.Id), ResourceLock.OnName("storlink", state.Update?.Name ?? state.Storlink.Name)];
+}
+
+internal sealed class CreateStorlinkRow(Workplace place) : StorlinkWorkflow(place, "create", "creation")
+{
+    public override IReadOnlyList<Step<StorlinkState>> Steps =>
+    [
+        new(
+            "record",
+            (context, cancellationToken) => new RowSet { Storlink = context.State.Storlink }.AddAsync(Place.Store, cancellationToken),
+            (context, cancellationToken) => new RowSet { Storlink = context.State.Storlink }.RemoveAsync(Place.Store, cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Succeeded(StorlinkState state) => $"Storlink '{state.Storlink.Name}' was created.";
+
+    public override string? Created(StorlinkState state) => $"storlink/{state.Storlink.Id}";
+}
+
+internal sealed class UpdateStorlinkRow(Workplace place) : StorlinkWorkflow(place, "update", "update")
+{
+    public override IReadOnlyList<Step<StorlinkState>> Steps =>
+    [
+        new("record", (context, cancellationToken) => Place.Store.ChangeAsync(
+            async session =>
+            {
+                var row = await session.Storlinks.FindAsync(context.State.Storlink.Id, cancellationToken).ConfigureAwait(false)
+                    ?? throw new NotFoundException("storlink", context.State.Storlink.Id.ToString());
+                if (StorlinkRules.Apply(row, context.State.Update!) is var changed && changed != row)
+                {
+                    await StorlinkRules.RefuseMoveAsync(session, row, changed, cancellationToken).ConfigureAwait(false);
+                    session.Storlinks.Update(changed);
+                }
+            },
+            cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Succeeded(StorlinkState state) => $"Storlink '{state.Update?.Name ?? state.Storlink.Name}' was changed.";
+}
+
+internal sealed class DeleteStorlinkRow(Workplace place) : StorlinkWorkflow(place, "delete", "deletion")
+{
+    public override IReadOnlyList<Step<StorlinkState>> Steps =>
+    [
+        new("check storlink", async (context, cancellationToken) => context.State.Storlink = await Place.Store.ReadAsync(
+            async session =>
+            {
+                var row = await session.Storlinks.FindAsync(context.State.Storlink.Id, cancellationToken).ConfigureAwait(false)
+                    ?? throw new NotFoundException("storlink", context.State.Storlink.Id.ToString());
+                await StorlinkRules.RefuseWhatIsNeededAsync(session, row, cancellationToken).ConfigureAwait(false);
+                return row;
+            },
+            cancellationToken).ConfigureAwait(false)),
+        new(
+            "remove row",
+            (context, cancellationToken) => new RowSet { Storlink = context.State.Storlink }.RemoveAsync(Place.Store, cancellationToken),
+            (context, cancellationToken) => new RowSet { Storlink = context.State.Storlink }.AddAsync(Place.Store, cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Succeeded(StorlinkState state) => $"Storlink '{state.Storlink.Name}' was deleted; what lies there was left alone.";
+}
+
+/// <summary>What may be done with storage links.</summary>
+internal static class StorlinkRules
+{
+    public static Storlink Apply(Storlink row, UpdateStorlink update) => row with
+    {
+        Name = update.Name ?? row.Name,
+        Link = update.Link ?? row.Link,
+        Type = update.Type ?? row.Type,
+        Level = update.Level ?? row.Level,
+        Shared = update.Shared ?? row.Shared,
+        Description = update.Description ?? row.Description,
+    };
+
+    public static async Task RefuseMoveAsync(IStoreSession session, Storlink row, Storlink changed, CancellationToken cancellationToken)
+    {
+        if (changed.Link == row.Link && changed.Level == row.Level && changed.Type == row.Type)
+        {
+            return;
+        }
+
+        if (await UsesAsync(session, row.Id, cancellationToken).ConfigureAwait(false) is { } uses)
+        {
+            throw new InUseException($"Storlink '{row.Name}' is used by {uses}; its link, type and level stay while it is.");
+        }
+    }
+
+    public static async Task RefuseWhatIsNeededAsync(IStoreSession session, Storlink row, CancellationToken cancellationToken)
+    {
+        if (await UsesAsync(session, row.Id, cancellationToken).ConfigureAwait(false) is { } uses)
+        {
+            throw new InUseException($"Storlink '{row.Name}' is still used by {uses}; delete or move them first.");
+        }
+    }
+
+    private static async Task<string?> UsesAsync(IStoreSession session, StorlinkId id, CancellationToken cancellationToken)
+    {
+        var disks = await session.Disks.ListByStorlinkAsync(id, cancellationToken).ConfigureAwait(false);
+        List<string> uses = [];
+        Count(disks.Count(disk => disk.Owner.Kind is DiskOwnerKind.Vm or DiskOwnerKind.Snapshot), "disk");
+        Count(disks.Where(disk => disk.Owner.Kind == DiskOwnerKind.Backup).Select(disk => disk.Owner).Distinct().Count(), "backup");
+        Count(disks.Where(disk => disk.Owner.Kind == DiskOwnerKind.Template).Select(disk => disk.Owner).Distinct().Count(), "template");
+        return uses.Count == 0 ? null : string.Join(", ", uses);
+
+        void Count(int count, string what)
+        {
+            if (count > 0)
+            {
+                uses.Add($"{count} {what}{(count == 1 ? "" : "s")}");
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+using System.Text.Json.Serialization.Metadata;
+
+namespace Pengx.Orchestration;
+
+internal sealed class MakeTemplateState
+{
+    public required Template Template { get; init; }
+
+    /// <summary>Its disks; those to be made have <see cref="MakesDisks"/>, the others lie there already.</summary>
+    public required IReadOnlyList<PlannedDisk> Disks { get; init; }
+
+    public required bool MakesDisks { get; init; }
+
+    /// <summary>The machine whose disks are copied, held meanwhile.</summary>
+    public VmId? Vm { get; init; }
+
+    public RowSet Rows() => new() { Template = Template, Disks = [.. Disks.Select(disk => disk.Disk)] };
+}
+
+/// <summary>All three ways to a template: images that lie there, new empty ones, copies of a machine's.</summary>
+internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<MakeTemplateState>
+{
+    public override string Name => $"template.{verb}";
+
+    public override JsonTypeInfo<MakeTemplateState> StateType => JournalJson.Default.MakeTemplateState;
+
+    public override IReadOnlyList<Step<MakeTemplateState>> Steps =>
+    [
+        new("check machine", async (context, cancellationToken) =>
+        {
+            if (context.State.Vm is { } vm && await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
+            {
+                throw new WrongStateException($"VM {vm} runs; stop it first.");
+            }
+        }),
+        new(
+            "create disks",
+            (context, cancellationToken) => context.State.MakesDisks
+                ? VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken)
+                : Task.CompletedTask,
+            (context, cancellationToken) => context.State.MakesDisks
+                ? VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)
+                : Task.CompletedTask),
+        new(
+            "record",
+            (context, cancellationToken) => context.State.Rows().AddAsync(place.Store, cancellationToken),
+            (context, cancellationToken) => context.State.Rows().RemoveAsync(place.Store, cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Target(MakeTemplateState state) => $"template/{state.Template.Id}";
+
+    public override string Describe(MakeTemplateState state) => $"the creation of template {state.Template.Name}";
+
+    public override IReadOnlyList<ResourceLock> Locks(MakeTemplateState state) =>
+    [
+        .. state.Vm is { } vm ? [ResourceLock.On(vm)] : Array.Empty<ResourceLock>(),
+        ResourceLock.On(state.Template.Id),
+        ResourceLock.OnName("template", state.Template.Name),
+        .. state.Disks.Select(disk => ResourceLock.On(disk.Disk.Storlink, shared: true)).Distinct(),
+        .. state.MakesDisks ? Array.Empty<ResourceLock>() : state.Disks.Select(disk => new ResourceLock($"disk/{disk.Disk.Id}")),
+    ];
+
+    public override string Succeeded(MakeTemplateState state) => $"Template '{state.Template.Name}' was created.";
+
+    public override string? Created(MakeTemplateState state) => $"template/{state.Template.Id}";
+}
+
+internal sealed class UpdateTemplateState
+{
+    public required TemplateId Template { get; init; }
+
+    public required string Name { get; init; }
+
+    public string? NewName { get; init; }
+
+    public string? NewDescription { get; init; }
+
+    public GuestOs? NewOs { get; init; }
+
+    public OsArchitecture? NewArchitecture { get; init; }
+}
+
+internal sealed class UpdateTemplateRow(Workplace place) : Workflow<UpdateTemplateState>
+{
+    public override string Name => "template.update";
+
+    public override JsonTypeInfo<UpdateTemplateState> StateType => JournalJson.Default.UpdateTemplateState;
+
+    public override IReadOnlyList<Step<UpdateTemplateState>> Steps =>
+    [
+        new("record", (context, cancellationToken) => place.Store.ChangeTemplateAsync(
+            context.State.Template,
+            row =>
+            {
+                var state = context.State;
+                var changed = row with
+                {
+                    Name = state.NewName ?? row.Name,
+                    Description = state.NewDescription ?? row.Description,
+                    Os = state.NewOs ?? row.Os,
+                    Architecture = state.NewArchitecture ?? row.Architecture,
+                };
+                return changed == row ? row : changed with { UpdatedAt = context.Now };
+            },
+            cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Target(UpdateTemplateState state) => $"template/{state.Template}";
+
+    public override string Describe(UpdateTemplateState state) => $"the update of template {state.Name}";
+
+    public override IReadOnlyList<ResourceLock> Locks(UpdateTemplateState state) => state.NewName is { } name
+        ? [ResourceLock.On(state.Template), ResourceLock.OnName("template", name)]
+        : [ResourceLock.On(state.Template)];
+
+    public override string Succeeded(UpdateTemplateState state) => $"Template '{state.NewName ?? state.Name}' was changed.";
+}
+
+internal sealed class DeleteTemplateState
+{
+    public required Template Template { get; init; }
+
+    public required IReadOnlyList<Disk> Disks { get; init; }
+
+    public RowSet Rows() => new() { Template = Template, Disks = Disks };
+}
+
+internal sealed class DeleteTemplate(Workplace place) : Workflow<DeleteTemplateState>
+{
+    public override string Name => "template.delete";
+
+    public override JsonTypeInfo<DeleteTemplateState> StateType => JournalJson.Default.DeleteTemplateState;
+
+    public override IReadOnlyList<Step<DeleteTemplateState>> Steps =>
+    [
+        new("check template", (context, cancellationToken) =>
+            TemplateRules.RefuseWhatIsNeededAsync(place, context.State.Template, cancellationToken)),
+        new(
+            "remove rows",
+            (context, cancellationToken) => context.State.Rows().RemoveAsync(place.Store, cancellationToken),
+            (context, cancellationToken) => context.State.Rows().AddAsync(place.Store, cancellationToken))
+        {
+            IsSwitch = true,
+        },
+        new("remove configuration", async (context, cancellationToken) =>
+        {
+            await place.Driver.Domains.DestroyAsync(context.State.Template.Id, cancellationToken).ConfigureAwait(false);
+            await place.Driver.Domains.UndefineAsync(context.State.Template.Id, cancellationToken).ConfigureAwait(false);
+        }),
+        new("delete disks", (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Disks, cancellationToken)),
+    ];
+
+    public override string Target(DeleteTemplateState state) => $"template/{state.Template.Id}";
+
+    public override string Describe(DeleteTemplateState state) => $"the deletion of template {state.Template.Name}";
+
+    public override IReadOnlyList<ResourceLock> Locks(DeleteTemplateState state) =>
+        [ResourceLock.On(state.Template.Id), .. state.Disks.Select(disk => ResourceLock.On(disk.Storlink, shared: true)).Distinct()];
+
+    public override string Succeeded(DeleteTemplateState state) => $"Template '{state.Template.Name}' was deleted.";
+}
+
+/// <summary>What may be done with templates.</summary>
+internal static class TemplateRules
+{
+    private const int NamesShown = 10;
+
+    /// <summary>A template that disks can be copied from.</summary>
+    public static async Task<Template> GetCopyableAsync(Workplace place, TemplateId id, CancellationToken cancellationToken)
+    {
+        var template = await place.Store.ReadAsync(session => session.Templates.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false)
+            ?? throw new NotFoundException("template", id.ToString());
+        if (template.Pm == place.Host.Id && await place.IsAliveAsync(id, cancellationToken).ConfigureAwait(false))
+        {
+            throw new WrongStateException($"Template '{template.Name}' runs; shut it down before machines are made from it.");
+        }
+
+        return template;
+    }
+
+    public static async Task RefuseWhatIsNeededAsync(Workplace place, Template template, CancellationToken cancellationToken)
+    {
+        var machines = await place.Store.ReadAsync(session => session.VirtualMachines.ListByTemplateAsync(template.Id, cancellationToken), cancellationToken).ConfigureAwait(false);
+        if (machines.Count > 0)
+        {
+            var names = string.Join(", ", machines.Take(NamesShown).Select(machine => machine.Name));
+            throw new InUseException($"Template '{template.Name}' is what {machines.Count} VM{(machines.Count == 1 ? " was" : "s were")} made from: {names}{(machines.Count > NamesShown ? ", …" : "")}; delete them first.");
+        }
+
+        await RefuseOverlaysAsync(place, template, "delete that first", cancellationToken).ConfigureAwait(false);
+        if (await place.IsAliveAsync(template.Id, cancellationToken).ConfigureAwait(false))
+        {
+            throw new WrongStateException($"Template '{template.Name}' runs; shut it down first.");
+        }
+    }
+
+    /// <summary>Refuses what would write into images that others lie on.</summary>
+    public static async Task RefuseOverlaysAsync(Workplace place, Template template, string advice, CancellationToken cancellationToken)
+    {
+        var overlay = await place.Store.ReadAsync(
+            async session =>
+            {
+                foreach (var disk in await session.Disks.ListByOwnerAsync(DiskOwner.Of(template.Id), cancellationToken).ConfigureAwait(false))
+                {
+                    if (await session.Disks.ListByBackingAsync(disk.Id, cancellationToken).ConfigureAwait(false) is [var first, ..])
+                    {
+                        return first;
+                    }
+                }
+
+                return null;
+            },
+            cancellationToken).ConfigureAwait(false);
+        if (overlay is not null)
+        {
+            throw new InUseException($"Disks of template '{template.Name}' are what disk {overlay.Id} of {overlay.Owner.Kind} {overlay.Owner.Id:D} lies on; {advice}.");
+        }
+    }
+}
