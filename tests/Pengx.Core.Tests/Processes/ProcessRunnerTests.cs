@@ -9,7 +9,13 @@ public sealed class ProcessRunnerTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    private readonly ProcessRunner _runner = new() { TerminationGrace = TimeSpan.FromMilliseconds(300), DrainGrace = TimeSpan.FromMilliseconds(300) };
+    // Impatient where a program is asked, patient where it must disappear: a test that waits that long has failed.
+    private readonly ProcessRunner _runner = new()
+    {
+        TerminationGrace = TimeSpan.FromMilliseconds(300),
+        DrainGrace = TimeSpan.FromMilliseconds(300),
+        KillGrace = TimeSpan.FromSeconds(30),
+    };
 
     [Fact]
     public async Task Output_error_and_exit_code_come_back()
@@ -176,7 +182,7 @@ public sealed class ProcessRunnerTests
     {
         // Job control gives each background job its own group.
         var pids = new ConcurrentQueue<int>();
-        await CancelAfterPidsAsync("set -m; sleep 60 & echo $!; sh -c 'trap \"\" TERM; sleep 61' & echo $!; wait", pids, 2);
+        await CancelAfterPidsAsync("set -m; sleep 60 & echo $!; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait", pids, 2, "bash");
     }
 
     [Fact]
@@ -267,11 +273,13 @@ public sealed class ProcessRunnerTests
     public async Task A_time_that_is_not_positive_is_refused() =>
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => _runner.RunAsync(Shell("exit 0") with { Timeout = TimeSpan.Zero }, Token));
 
-    private async Task CancelAfterPidsAsync(string script, ConcurrentQueue<int> pids, int count)
+    private async Task CancelAfterPidsAsync(string script, ConcurrentQueue<int> pids, int count, string shell = "sh")
     {
+        var clock = Stopwatch.StartNew();
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Token);
         var command = Shell(script) with
         {
+            FileName = shell,
             OnOutputLine = line =>
             {
                 pids.Enqueue(int.Parse(line, CultureInfo.InvariantCulture));
@@ -287,6 +295,7 @@ public sealed class ProcessRunnerTests
         // The port promises that they are gone when the call returns, not soon after.
         Assert.Equal(count, pids.Count);
         Assert.All(pids, AssertGone);
+        Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(25));
     }
 
     private static ProcessCommand Shell(string script) => new() { FileName = "sh", Arguments = ["-c", script] };
