@@ -29,16 +29,16 @@ public sealed class FaultTests : IAsyncDisposable
         await SaveAsync(store, session =>
         {
             session.PhysicalMachines.Add(pm);
-            for (var i = 0; i < 200; i++)
+            for (var i = 0; i < 500; i++)
             {
                 session.VirtualMachines.Add(SampleRows.Vm(pm.Id, $"vm{i}"));
             }
         });
         await store.DisposeAsync();
 
-        // Every page but the first, which has the schema.
+        // Pages in the middle, which nothing at the start would read by itself.
         var bytes = await File.ReadAllBytesAsync(_database.File, Token);
-        new Random(7).NextBytes(bytes.AsSpan(8192));
+        new Random(7).NextBytes(bytes.AsSpan(bytes.Length / 4096 / 2 * 4096, 4 * 4096));
         await File.WriteAllBytesAsync(_database.File, bytes, Token);
 
         var error = await Assert.ThrowsAsync<UnavailableException>(() => _database.Store().InitializeAsync(Token));
