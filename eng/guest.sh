@@ -124,7 +124,7 @@ add_module() { # NAME: after everything it depends on; one that is built into th
     done
     printf '%s.ko\n' "$name" >> "$initramfs/modules/order"
 }
-for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon button evdev; do
+for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon pvpanic_mmio button evdev; do
     add_module "$name"
 done
 (
