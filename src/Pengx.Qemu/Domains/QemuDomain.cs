@@ -12,6 +12,9 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
     private static readonly TimeSpan s_signalGrace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_monitorRetry = TimeSpan.FromSeconds(5);
 
+    // The firmware resets the machine once or twice more, some milliseconds after the guest has.
+    private static readonly TimeSpan s_resetEcho = TimeSpan.FromSeconds(2);
+
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _verbs = new(1, 1);
     private readonly DomainFiles _files = environment.FilesOf(id);
@@ -316,7 +319,7 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
                 OnShutdown(run, Flag(qmpEvent, "guest"));
                 break;
             case QmpEventNames.Reset:
-                OnReset(run, Flag(qmpEvent, "guest"));
+                OnReset(run, Flag(qmpEvent, "guest"), qmpEvent.Timestamp);
                 break;
             case QmpEventNames.GuestPanicked:
                 lock (_gate)
@@ -366,11 +369,18 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
         }
     }
 
-    private void OnReset(QemuRun run, bool byGuest)
+    private void OnReset(QemuRun run, bool byGuest, DateTimeOffset at)
     {
         TaskCompletionSource<GuestDeparture>? departure = null;
         lock (_gate)
         {
+            var isEcho = byGuest && at - run.ResetAt < s_resetEcho;
+            run.ResetAt = at;
+            if (isEcho)
+            {
+                return;
+            }
+
             if (byGuest)
             {
                 departure = run.Departure;

@@ -35,6 +35,9 @@ internal sealed class QemuRun(QemuProcess process, RunRecord record)
     /// <summary>A reset that waits to be carried out.</summary>
     public TaskCompletionSource? Reset { get; set; }
 
+    /// <summary>When the machine was last reset.</summary>
+    public DateTimeOffset ResetAt { get; set; }
+
     /// <summary>Completes when the process is gone and everything is cleaned up.</summary>
     public Task Ended => _ended.Task;
 

@@ -10,8 +10,8 @@ internal sealed class AcceleratorProbe(QemuOptions options, IProcessRunner proce
 {
     // A boot sector that does what every operating system does on its way up, and tells of its end by writing 0x10 to the exit
     // device at port 0xf4, which ends QEMU with code 33: real mode; protected mode; 1000 software interrupts with their
-    // returns through an interrupt gate; page tables; long mode; a loop over memory; SSE; cpuid. The source is in
-    // docs/adr/0010-qemu-processes.md.
+    // returns through an interrupt gate; page tables; long mode; a loop over memory; SSE; cpuid. The source is
+    // boot-sector.S.
     private const string BootSector =
         "fa31c08ed88ec08ed0bc007c660f0116587d0f20c00c010f22c066ea227c0000080066b810008ed88ec08ed0bc007c0000bf00100000b8d87c0000" +
         "66a38011000066c70582110000080066c70584110000008ec1e81066a3861100000f011d5e7d000031dbb9e8030000cd30e2fc81fbe80300007564" +
@@ -96,7 +96,7 @@ internal sealed class AcceleratorProbe(QemuOptions options, IProcessRunner proce
         }
     }
 
-    private static byte[] MakeSector()
+    internal static byte[] MakeSector()
     {
         var sector = new byte[SectorBytes];
         Convert.FromHexString(BootSector).CopyTo(sector, 0);
