@@ -10,10 +10,14 @@ namespace Pengx.Orchestration.Tests;
 public abstract class EngineTest : IAsyncDisposable
 {
     private readonly List<OperationEngine> _engines = [];
+    private readonly CancellationTokenSource _limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+
+    /// <summary>A test that waits for what never comes fails instead of hanging: the engine's own clock does not move by itself.</summary>
+    protected EngineTest() => _limit.CancelAfter(Patience * 2);
 
     internal static TimeSpan Patience { get; } = TimeSpan.FromSeconds(30);
 
-    private protected static CancellationToken Token => TestContext.Current.CancellationToken;
+    private protected CancellationToken Token => _limit.Token;
 
     private protected InMemoryJournal Journal { get; } = new();
 
@@ -38,7 +42,7 @@ public abstract class EngineTest : IAsyncDisposable
         return engine;
     }
 
-    private protected static async Task<Operation> RunAsync(OperationEngine engine, Script script, ScriptState? state = null, OperationRequest? request = null)
+    private protected async Task<Operation> RunAsync(OperationEngine engine, Script script, ScriptState? state = null, OperationRequest? request = null)
     {
         var started = await engine.StartAsync(script, state ?? new ScriptState(), request, Token);
         return await engine.WaitAsync(started.Id, Token).WaitAsync(Patience, Token);
@@ -63,7 +67,7 @@ public abstract class EngineTest : IAsyncDisposable
     }
 
     /// <summary>Waits, without letting the clock of the engine move, until something has come about.</summary>
-    private protected static async Task UntilAsync(Func<bool> condition)
+    private protected async Task UntilAsync(Func<bool> condition)
     {
         using var limit = new CancellationTokenSource(Patience);
         while (!condition())
@@ -80,6 +84,7 @@ public abstract class EngineTest : IAsyncDisposable
             await engine.DisposeAsync().AsTask().WaitAsync(Patience);
         }
 
+        _limit.Dispose();
         GC.SuppressFinalize(this);
     }
 }
