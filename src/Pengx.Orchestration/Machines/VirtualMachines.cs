@@ -359,7 +359,7 @@ public sealed class VirtualMachines
         var taken = await _place.Store.ReadAsync(session => session.VirtualMachines.FindByNameAsync(_place.Host.Id, name, cancellationToken), cancellationToken).ConfigureAwait(false);
         if (taken is not null && taken.Id != except)
         {
-            throw new InvalidFieldException("name", name, "another VM of this PM has it");
+            throw new InvalidFieldException("name", name, "it is already taken by another VM of this PM");
         }
     }
 

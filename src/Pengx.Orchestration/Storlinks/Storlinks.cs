@@ -133,7 +133,7 @@ public sealed class Storlinks
         var taken = await _place.Store.ReadAsync(session => session.Storlinks.FindByNameAsync(_place.Host.Id, name, cancellationToken), cancellationToken).ConfigureAwait(false);
         if (taken is not null && taken.Id != except)
         {
-            throw new InvalidFieldException("name", name, "another storlink of this PM has it");
+            throw new InvalidFieldException("name", name, "it is already taken by another storlink of this PM");
         }
     }
 

@@ -335,7 +335,7 @@ public sealed class Templates
         var taken = await _place.Store.ReadAsync(session => session.Templates.FindByNameAsync(_place.Host.Id, name, cancellationToken), cancellationToken).ConfigureAwait(false);
         if (taken is not null && taken.Id != except)
         {
-            throw new InvalidFieldException("name", name, "another template of this PM has it");
+            throw new InvalidFieldException("name", name, "it is already taken by another template of this PM");
         }
     }
 }

@@ -1,0 +1,140 @@
+using Pengx.Testing;
+
+namespace Pengx.Orchestration.Tests;
+
+public sealed class StorlinkAndTemplateTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(StorlinkType.Nfs, StorlinkLevel.Block, "/x", "level")]
+    [InlineData(StorlinkType.Ceph, StorlinkLevel.File, "/x", "level")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.Object, "pool", "level")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.File, "data", "link")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.File, "/data/../etc", "link")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.File, "/data,readonly=off", "link")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.File, "/da\nta", "link")]
+    [InlineData(StorlinkType.Local, StorlinkLevel.File, "/data; $(reboot)", "link")]
+    [InlineData(StorlinkType.Ceph, StorlinkLevel.Object, "po/ol", "link")]
+    public async Task Storlink_that_breaks_a_rule_is_refused(StorlinkType type, StorlinkLevel level, string link, string field)
+    {
+        await using var world = await World.StartedAsync();
+        var refused = await Assert.ThrowsAsync<InvalidFieldException>(
+            () => world.Storlinks.CreateAsync(new CreateStorlink { Name = "s", Link = link, Type = type, Level = level }, null, Token));
+        Assert.Equal(field, refused.Field);
+        Assert.Empty(await world.Storlinks.ListAllAsync(Token));
+    }
+
+    [Fact]
+    public async Task Storlink_lives_and_is_refused_to_die_while_it_is_used()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        await Assert.ThrowsAsync<InvalidFieldException>(() => world.AddStorlinkAsync());
+        await Assert.ThrowsAsync<InvalidFieldException>(() => world.Storlinks.UpdateAsync(id, new UpdateStorlink(), null, Token));
+        // A directory at block level is taken as written; using it says what is wrong.
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Level = StorlinkLevel.Block, Link = "/data2", Shared = true }, null, Token));
+        var view = await world.Storlinks.GetAsync(id, Token);
+        Assert.Equal(("/data2", StorlinkLevel.Block, true, "pm1"), (view.Storlink.Link, view.Storlink.Level, view.Storlink.Shared, view.PmName));
+        var vm = await world.AddMachineAsync(id);
+        await world.AddTemplateAsync(id);
+        var used = await Assert.ThrowsAsync<InUseException>(() => world.Storlinks.DeleteAsync(id, null, Token));
+        Assert.Contains("1 disk, 1 template", used.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InUseException>(() => world.Storlinks.UpdateAsync(id, new UpdateStorlink { Link = "/elsewhere" }, null, Token));
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Description = "used" }, null, Token));
+        await world.DoneAsync(world.Machines.DeleteAsync(vm, null, Token));
+        await Assert.ThrowsAsync<NotFoundException>(() => world.Storlinks.DeleteAsync(new(77), null, Token));
+    }
+
+    [Fact]
+    public async Task Sizes_are_measured_and_kept_for_seconds()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => world.Storlinks.ListAsync(Token)));
+        Assert.Equal(1, world.Storage.Measurements);
+        Assert.Equal(world.Storage.Capacity, (await world.Storlinks.GetAsync(id, Token)).Capacity!.Free);
+        world.Configure = options => options.CapacityLifetime = TimeSpan.Zero;
+        await world.StartAsync();
+        world.Storage.FailNext(nameof(IStorageBackend.MeasureAsync), new StorageException("gone"));
+        Assert.Null(Assert.Single(await world.Storlinks.ListAsync(Token)).Capacity);
+        Assert.NotNull(Assert.Single(await world.Storlinks.ListAsync(Token)).Capacity);
+    }
+
+    [Fact]
+    public async Task Own_and_shared_storlinks_are_listed_and_all_on_demand()
+    {
+        await using var world = await World.StartedAsync();
+        await world.AddStorlinkAsync("own");
+        await using (var session = await world.Store.OpenAsync(Token))
+        {
+            var other = PmId.New();
+            session.Storlinks.Add(new Storlink { Id = new(50), Pm = other, Name = "theirs", Link = "/t", Type = StorlinkType.Local, Level = StorlinkLevel.File });
+            session.Storlinks.Add(new Storlink { Id = new(51), Pm = other, Name = "nfs", Link = "/n", Type = StorlinkType.Nfs, Level = StorlinkLevel.File, Shared = true });
+            await session.SaveAsync(Token);
+        }
+
+        Assert.Equal(["own", "nfs"], (await world.Storlinks.ListAsync(Token)).Select(view => view.Storlink.Name));
+        Assert.Equal(["own", "theirs", "nfs"], (await world.Storlinks.ListAllAsync(Token)).Select(view => view.Storlink.Name));
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Machines.CreateAsync(World.Request(new(50)), null, Token));
+    }
+
+    [Fact]
+    public async Task Template_is_made_of_an_image_that_lies_there()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        var image = DiskId.New();
+        var request = new AddTemplate { Name = "debian", Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(id, image, DiskFormat.Qcow2)] };
+        await Assert.ThrowsAsync<StorageException>(() => world.Templates.AddAsync(request, null, Token));
+        world.Storage.Lay((await world.Storlinks.GetAsync(id, Token)).Storlink, image, DiskFormat.Qcow2, DataSize.FromMiB(123));
+        var template = World.TemplateOf(await world.DoneAsync(world.Templates.AddAsync(request, null, Token)));
+        Assert.Equal(123, (await world.Templates.GetAsync(template, Token)).Size.MiB);
+        await Assert.ThrowsAsync<InUseException>(() => world.Templates.AddAsync(request with { Name = "again" }, null, Token));
+        await Assert.ThrowsAsync<InvalidFieldException>(() => world.Templates.AddAsync(request with { Disks = [] }, null, Token));
+        await world.DoneAsync(world.Templates.DeleteAsync(template, null, Token));
+        Assert.Empty(world.Storage.Volumes(id));
+    }
+
+    [Fact]
+    public async Task Template_is_made_of_a_stopped_machine()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var request = new CreateTemplate { Name = "golden", Storlink = storlink };
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Templates.CreateAsync(vm, request, null, Token));
+        await world.DoneAsync(world.Machines.ShutdownAsync(vm, null, Token));
+        var template = World.TemplateOf(await world.DoneAsync(world.Templates.CreateAsync(vm, request, null, Token)));
+        var (source, copy) = ((await world.Disks.ListAsync(vm, Token))[0], (await world.Templates.ListDisksAsync(template, Token))[0]);
+        Assert.Equal(world.Storage.ContentOf(source.Id), world.Storage.ContentOf(copy.Id));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Template_boots_with_an_iso_and_is_not_copied_meanwhile()
+    {
+        var directory = Directory.CreateTempSubdirectory("pengx-iso-");
+        try
+        {
+            await File.WriteAllTextAsync(Path.Combine(directory.FullName, "debian.iso"), "iso", Token);
+            await using var world = await World.StartedAsync(options => options.IsoDirectories.Add(directory.FullName));
+            var storlink = await world.AddStorlinkAsync();
+            var template = await world.AddTemplateAsync(storlink);
+            await Assert.ThrowsAsync<NotFoundException>(() => world.Templates.StartAsync(template, "other.iso", null, Token));
+            await Assert.ThrowsAsync<InvalidFieldException>(() => world.Templates.StartAsync(template, "../debian.iso", null, Token));
+            await world.DoneAsync(world.Templates.StartAsync(template, "debian.iso", null, Token));
+            Assert.Equal(Path.Combine(directory.FullName, "debian.iso"), world.Host.Guest(template).IsoPath);
+            Assert.Equal(VmState.Running, Assert.Single(await world.Templates.ListAsync(Token)).State);
+            await Assert.ThrowsAsync<WrongStateException>(() => world.Machines.CreateAsync(World.Request(storlink) with { Template = template }, null, Token));
+            await Assert.ThrowsAsync<WrongStateException>(() => world.Templates.DeleteAsync(template, null, Token));
+            await world.DoneAsync(world.Templates.ShutdownAsync(template, null, Token));
+            await world.AssertWholeAsync();
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+using System.Globalization;
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Pengx.Testing;
+
+namespace Pengx.Orchestration.Tests;
+
+/// <summary>What outlives the service (database, journal, storage, guests), and the service on it, to be restarted.</summary>
+internal sealed class World : IAsyncDisposable
+{
+    private ServiceProvider? _services;
+
+    public World() => Host.ImageExists = Storage.Exists;
+
+    public InMemoryStore Store { get; } = new();
+
+    public InMemoryStorage Storage { get; } = new();
+
+    public SimulatedHost Host { get; } = new();
+
+    public InMemoryJournal Journal { get; } = new();
+
+    public LocalHost Pm { get; } = new() { Id = PmId.New(), Name = "pm1" };
+
+    public Action<MachineOptions> Configure { get; set; } = _ => { };
+
+    public VirtualMachines Machines => Get<VirtualMachines>();
+
+    public VirtualMachineDisks Disks => Get<VirtualMachineDisks>();
+
+    public VirtualMachineInterfaces Interfaces => Get<VirtualMachineInterfaces>();
+
+    public Templates Templates => Get<Templates>();
+
+    public Storlinks Storlinks => Get<Storlinks>();
+
+    public PhysicalMachines Hosts => Get<PhysicalMachines>();
+
+    public IOperations Operations => Get<IOperations>();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public static async Task<World> StartedAsync(Action<MachineOptions>? configure = null)
+    {
+        var world = new World();
+        world.Storage.IsOpen = world.Host.IsOpen;
+        world.Configure = configure ?? world.Configure;
+        await world.StartAsync();
+        return world;
+    }
+
+    public T Get<T>()
+        where T : notnull => _services!.GetRequiredService<T>();
+
+    public async Task<OperationEngine> StartAsync(IOperationJournal? journal = null)
+    {
+        await StopAsync();
+        var services = new ServiceCollection();
+        services.AddSingleton<IPengxStore>(Store);
+        services.AddSingleton<IStorageBackend>(Storage);
+        services.AddSingleton(journal ?? Journal);
+        services.AddSingleton(Host);
+        services.AddSingleton(Pm);
+        services.Configure<MachineOptions>(options =>
+        {
+            options.ShutdownWait = TimeSpan.FromMilliseconds(100);
+            options.RebootWait = TimeSpan.FromMilliseconds(100);
+            Configure(options);
+        });
+        services.AddPengx().AddSimulator().AddOrchestration(options =>
+        {
+            options.RetryDelay = TimeSpan.FromMilliseconds(1);
+            options.MaxRetryDelay = TimeSpan.FromMilliseconds(5);
+        });
+        _services = services.BuildServiceProvider();
+        await _services.GetRequiredService<PengxService>().StartAsync(Token);
+        return _services.GetRequiredService<OperationEngine>();
+    }
+
+    public async Task StopAsync()
+    {
+        if (_services is { } services)
+        {
+            _services = null;
+            await services.DisposeAsync();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+    }
+
+    /// <summary>Waits for an operation, which must succeed.</summary>
+    public async Task<Operation> DoneAsync(Task<Operation> started) => (await EndedAsync(started)).EnsureSucceeded();
+
+    public async Task<Operation> EndedAsync(Task<Operation> started) => await Operations.WaitAsync((await started).Id, Token);
+
+    public async Task<StorlinkId> AddStorlinkAsync(string name = "store1")
+    {
+        var done = await DoneAsync(Storlinks.CreateAsync(new CreateStorlink { Name = name, Link = $"/data/{name}", Type = StorlinkType.Local, Level = StorlinkLevel.File }, null, Token));
+        return StorlinkId.TryParse(done.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(done.Created);
+    }
+
+    public static CreateVirtualMachine Request(StorlinkId storlink, string name = "web1") => new()
+    {
+        Name = name,
+        Storlink = storlink,
+        Cpus = 1,
+        MemoryMiB = 512,
+        MaxMemoryMiB = 1024,
+        OsDiskSizeMiB = 100,
+        Networks = ["0"],
+    };
+
+    public async Task<VmId> AddMachineAsync(StorlinkId storlink, string name = "web1", Func<CreateVirtualMachine, CreateVirtualMachine>? change = null) =>
+        VmOf(await DoneAsync(Machines.CreateAsync((change ?? (request => request))(Request(storlink, name)), null, Token)));
+
+    public async Task<TemplateId> AddTemplateAsync(StorlinkId storlink, string name = "debian", long size = 100) => TemplateOf(await DoneAsync(Templates.AddNewAsync(
+        new AddNewTemplate { Name = name, Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(storlink, size, DiskFormat.Qcow2)] }, null, Token)));
+
+    public static VmId VmOf(Operation operation) => VmId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
+
+    public static TemplateId TemplateOf(Operation operation) => TemplateId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
+
+    public async Task AssertWholeAsync()
+    {
+        var found = await Get<ConsistencyCheck>().RunAsync(Token);
+        Assert.True(found.Count == 0, string.Join('\n', found));
+    }
+
+    /// <summary>Waits for what an event brings about in the background.</summary>
+    public static async Task EventuallyAsync(Func<Task<bool>> holds)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
+        for (var attempt = 0; attempt < 500; attempt++)
+        {
+            if (await holds())
+            {
+                return;
+            }
+
+            await timer.WaitForNextTickAsync(Token);
+        }
+
+        Assert.Fail("It did not come about within five seconds.");
+    }
+
+    public async Task<T> ReadAsync<T>(Func<IStoreSession, Task<T>> read)
+    {
+        await using var session = await Store.OpenAsync(Token);
+        return await read(session);
+    }
+
+    /// <summary>Everything that lasts, as text: rows without their counters and times of change, images, configurations, guests.</summary>
+    public async Task<string> PictureAsync()
+    {
+        var text = new StringBuilder();
+        await using var session = await Store.OpenAsync(Token);
+        await foreach (var row in session.Storlinks.ListAsync(Token))
+        {
+            Line(row with { Revision = 0 });
+            foreach (var volume in Storage.Volumes(row.Id).OrderBy(disk => disk.Value))
+            {
+                Line($"volume {volume}");
+            }
+        }
+
+        await foreach (var row in session.Templates.ListAsync(Token))
+        {
+            Line(row with { Revision = 0, UpdatedAt = default, RecentBootedAt = null });
+        }
+
+        await foreach (var row in session.VirtualMachines.ListAsync(Token))
+        {
+            Line(row with { Revision = 0, UpdatedAt = default, RecentBootedAt = null });
+        }
+
+        await foreach (var row in session.VmInterfaces.ListAsync(Token))
+        {
+            Line(row with { Revision = 0 });
+        }
+
+        foreach (var kind in Enum.GetValues<DiskOwnerKind>())
+        {
+            await foreach (var row in session.Disks.ListAsync(kind, Token))
+            {
+                Line(row with { Revision = 0 });
+            }
+        }
+
+        var driver = new SimulatedHypervisor(Host);
+        await ((IHypervisorDriver)driver).StartAsync(Token);
+        foreach (var id in (await driver.Domains.ListDefinedAsync(Token)).OrderBy(id => id.Value))
+        {
+            Line($"defined {id}");
+        }
+
+        foreach (var status in (await driver.Domains.ListAsync(Token)).OrderBy(status => status.Id.Value))
+        {
+            var guest = Host.Guest(status.Id);
+            Line($"{status.State} {status.Id} {guest.Name} {status.Cpus} {status.Memory} {string.Join(' ', guest.Disks.Select(disk => disk.Id))} {string.Join(' ', guest.Nics)} starts {guest.Starts}");
+        }
+
+        return text.ToString();
+
+        void Line(object line) => text.AppendLine(CultureInfo.InvariantCulture, $"{line}");
+    }
+}
