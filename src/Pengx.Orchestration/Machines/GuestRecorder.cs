@@ -4,20 +4,35 @@ namespace Pengx.Orchestration;
 internal sealed class GuestRecorder(Workplace place)
 {
     /// <summary>Records the state now; for a machine that does not run, its retired interfaces go, too.</summary>
+    /// <remarks>The row is read before the truth: whoever recorded something newer in between makes the save fail, and the truth is
+    /// asked anew.</remarks>
     /// <param name="guest">The machine or template.</param>
     /// <param name="bootedAt">When the guest booted, where that is known to be later than its domain's start.</param>
     /// <param name="cancellationToken">Ends the call.</param>
     public async Task<VmState> RecordAsync(GuestRef guest, DateTimeOffset? bootedAt, CancellationToken cancellationToken)
     {
-        var status = await place.Driver.Domains.FindAsync(guest.Domain, cancellationToken).ConfigureAwait(false);
-        var state = status?.State ?? VmState.Shutdown;
-        var alive = state is VmState.Running or VmState.Paused;
-        var vnc = alive ? await place.Driver.Domains.FindVncAsync(guest.Domain, cancellationToken).ConfigureAwait(false) : null;
-        var booted = alive ? Later(bootedAt, status?.StartedAt) : null;
-        await (guest.IsTemplate
-            ? RecordTemplateAsync(new(guest.Id), state, vnc?.Port, booted, cancellationToken)
-            : RecordMachineAsync(new(guest.Id), state, vnc?.Port, booted, cancellationToken)).ConfigureAwait(false);
-        if (!alive && !guest.IsTemplate)
+        var state = VmState.Shutdown;
+        await place.Store.ChangeAsync(
+            async session =>
+            {
+                var machine = guest.IsTemplate ? null : await session.VirtualMachines.FindAsync(new(guest.Id), cancellationToken).ConfigureAwait(false);
+                var template = guest.IsTemplate ? await session.Templates.FindAsync(new(guest.Id), cancellationToken).ConfigureAwait(false) : null;
+                var (truth, vncPort, booted) = await AskAsync(guest, bootedAt, cancellationToken).ConfigureAwait(false);
+                state = truth;
+                if (machine is not null
+                    && machine with { State = truth, VncPort = vncPort, RecentBootedAt = Later(machine.RecentBootedAt, booted) } is var seen && seen != machine)
+                {
+                    session.VirtualMachines.Update(seen with { UpdatedAt = place.Now });
+                }
+
+                if (template is not null
+                    && template with { State = truth, VncPort = vncPort, RecentBootedAt = Later(template.RecentBootedAt, booted) } is var shown && shown != template)
+                {
+                    session.Templates.Update(shown with { UpdatedAt = place.Now });
+                }
+            },
+            cancellationToken).ConfigureAwait(false);
+        if (!guest.IsTemplate && state is not (VmState.Running or VmState.Paused))
         {
             await DropRetiredAsync(new(guest.Id), cancellationToken).ConfigureAwait(false);
         }
@@ -25,39 +40,29 @@ internal sealed class GuestRecorder(Workplace place)
         return state;
     }
 
-    /// <summary>Forgets the interfaces that were deleted while the guest ran; call it only while it does not run.</summary>
+    /// <summary>Forgets the interfaces that were deleted while the guest ran, unless it runs.</summary>
     public Task DropRetiredAsync(VmId id, CancellationToken cancellationToken) => place.Store.ChangeAsync(
         async session =>
         {
-            foreach (var nic in await session.VmInterfaces.ListByVmAsync(id, cancellationToken).ConfigureAwait(false))
+            var retired = (await session.VmInterfaces.ListByVmAsync(id, cancellationToken).ConfigureAwait(false)).Where(nic => nic.Retired).ToList();
+            if (retired.Count > 0 && !await place.IsAliveAsync(id, cancellationToken).ConfigureAwait(false))
             {
-                if (nic.Retired)
-                {
-                    session.VmInterfaces.Delete(nic);
-                }
+                retired.ForEach(session.VmInterfaces.Delete);
             }
         },
         cancellationToken);
 
-    private Task RecordMachineAsync(VmId id, VmState state, int? vncPort, DateTimeOffset? booted, CancellationToken cancellationToken) =>
-        place.Store.ChangeMachineAsync(
-            id,
-            row =>
-            {
-                var seen = row with { State = state, VncPort = vncPort, RecentBootedAt = Later(row.RecentBootedAt, booted) };
-                return seen == row ? row : seen with { UpdatedAt = place.Now };
-            },
-            cancellationToken);
+    private async Task<(VmState State, int? VncPort, DateTimeOffset? Booted)> AskAsync(GuestRef guest, DateTimeOffset? bootedAt, CancellationToken cancellationToken)
+    {
+        var status = await place.Driver.Domains.FindAsync(guest.Domain, cancellationToken).ConfigureAwait(false);
+        if (status is not { State: VmState.Running or VmState.Paused })
+        {
+            return (status?.State ?? VmState.Shutdown, null, null);
+        }
 
-    private Task RecordTemplateAsync(TemplateId id, VmState state, int? vncPort, DateTimeOffset? booted, CancellationToken cancellationToken) =>
-        place.Store.ChangeTemplateAsync(
-            id,
-            row =>
-            {
-                var seen = row with { State = state, VncPort = vncPort, RecentBootedAt = Later(row.RecentBootedAt, booted) };
-                return seen == row ? row : seen with { UpdatedAt = place.Now };
-            },
-            cancellationToken);
+        var vnc = await place.Driver.Domains.FindVncAsync(guest.Domain, cancellationToken).ConfigureAwait(false);
+        return (status.State, vnc?.Port, Later(bootedAt, status.StartedAt));
+    }
 
     private static DateTimeOffset? Later(DateTimeOffset? one, DateTimeOffset? other) => one is null || other > one ? other ?? one : one;
 }

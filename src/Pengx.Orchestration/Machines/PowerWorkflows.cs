@@ -58,7 +58,7 @@ internal sealed class StartGuest(Workplace place, bool ofTemplates) : PowerWorkf
         }),
         new("store configuration", async (context, cancellationToken) =>
         {
-            if (!context.State.Guest.IsTemplate && !await Place.IsAliveAsync(context.State.Guest.Domain, cancellationToken).ConfigureAwait(false))
+            if (!context.State.Guest.IsTemplate)
             {
                 await Place.Recorder.DropRetiredAsync(new(context.State.Guest.Id), cancellationToken).ConfigureAwait(false);
             }
