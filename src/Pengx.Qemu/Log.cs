@@ -25,8 +25,8 @@ internal static partial class Log
     [LoggerMessage(3006, LogLevel.Warning, "What is left of domain {Domain} could not be removed")]
     public static partial void CleanupFailed(ILogger logger, DomainId domain, Exception exception);
 
-    [LoggerMessage(3007, LogLevel.Error, "The stored definition of domain {Domain} cannot be read")]
-    public static partial void DefinitionUnreadable(ILogger logger, DomainId domain, Exception exception);
+    [LoggerMessage(3007, LogLevel.Error, "Domain {Domain} could not be taken up")]
+    public static partial void TakeUpFailed(ILogger logger, DomainId domain, Exception exception);
 
     [LoggerMessage(3008, LogLevel.Information, "Guests run with {Accelerator}: {Reason}")]
     public static partial void AcceleratorChosen(ILogger logger, string accelerator, string reason);

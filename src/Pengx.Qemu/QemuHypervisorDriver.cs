@@ -90,16 +90,18 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
 
         const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
         Directory.CreateDirectory(_environment.Options.StateDirectory, Private);
+        Directory.CreateDirectory(_environment.RunDirectory, Private);
+        if (_environment.User is not null)
+        {
+            // QEMU's user passes through to its domain's own directory.
+            File.SetUnixFileMode(_environment.RunDirectory, Private | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        }
 
-        // QEMU's user passes through to its domain's own directory.
-        Directory.CreateDirectory(_environment.RunDirectory, _environment.User is null ? Private : Private | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
         TakeLock();
 
         var processes = ProcessTable.Find(id => DomainFiles.PidFileOf(_environment.RunDirectory, id)).ToDictionary(entry => entry.Domain, entry => entry.Pid);
         var known = ListStored().Concat(processes.Keys).Distinct();
-        await Task.WhenAll(known.Select(id => processes.TryGetValue(id, out var pid)
-            ? DomainOf(id).AdoptAsync(pid, cancellationToken)
-            : DomainOf(id).RecoverAsync(cancellationToken))).ConfigureAwait(false);
+        await Task.WhenAll(known.Select(id => TakeUpAsync(id, processes.TryGetValue(id, out var pid) ? pid : null, cancellationToken))).ConfigureAwait(false);
         RemoveStrayRunDirectories();
     }
 
@@ -301,6 +303,19 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
             .Select(path => DomainId.TryParse(Path.GetFileName(path), out var id) && Path.GetFileName(path) == id.ToString() ? id : (DomainId?)null)
             .OfType<DomainId>()
         : [];
+
+    private async Task TakeUpAsync(DomainId id, int? pid, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await (pid is { } found ? DomainOf(id).AdoptAsync(found, cancellationToken) : DomainOf(id).RecoverAsync(cancellationToken)).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is PengxException or QmpException or IOException or UnauthorizedAccessException)
+        {
+            // One domain in trouble must not keep the service from all the others.
+            Log.TakeUpFailed(_logger, id, exception);
+        }
+    }
 
     private void TakeLock()
     {

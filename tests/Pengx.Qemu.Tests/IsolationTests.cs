@@ -39,12 +39,14 @@ public sealed class IsolationTests : IAsyncLifetime
             stream.SetLength(2 * 1024 * 1024);
         }
 
+        await File.WriteAllBytesAsync(Path.Combine(folder, "cd.iso"), new byte[64 * 1024], Token);
         var overlay = DiskId.New();
         var definition = _host.CreateBootable(
             QemuTestHost.DiskOf(planted, raw, "xvdb"), QemuTestHost.DiskOf(overlay, header, "xvdd", DiskFormat.Qcow2)) with
         {
             Name = HostileName + new string('名', 255),
             VncPassword = "pa,ss\"wd",
+            IsoPath = Path.Combine(folder, "cd.iso"),
         };
         var id = definition.Id;
         await using var driver = await _host.StartDriverAsync(Token);
