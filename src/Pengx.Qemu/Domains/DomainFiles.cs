@@ -9,6 +9,9 @@ internal sealed class DomainFiles
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private const int MaxQuotedLog = 2000;
 
+    // What QEMU says when all is well.
+    private const string Chatter = "VNC server running on ";
+
     private readonly DomainId _id;
     private readonly string _state;
 
@@ -146,7 +149,7 @@ internal sealed class DomainFiles
             using var stream = new FileStream(QemuLog, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
             stream.Position = Math.Max(0, stream.Length - MaxQuotedLog);
             using var reader = new StreamReader(stream, Encoding.UTF8);
-            return reader.ReadToEnd().Trim();
+            return string.Join('\n', reader.ReadToEnd().Split('\n').Where(static line => !line.StartsWith(Chatter, StringComparison.Ordinal))).Trim();
         }
         catch (IOException)
         {

@@ -294,8 +294,10 @@ internal sealed partial class QemuDomain
 
     private HypervisorException StartFailed(QemuProcess? process, Exception exception)
     {
-        var words = string.IsNullOrEmpty(_startLog) ? exception.Message : _startLog;
-        var exit = process?.ExitDescription is { } how ? $" ({how})" : "";
+        // A QEMU that gave up by itself said why on its standard error; one that refused a command said so in its reply.
+        var isRefusal = exception is QmpCommandException or QmpTimeoutException || string.IsNullOrEmpty(_startLog);
+        var words = isRefusal ? exception.Message : _startLog;
+        var exit = !isRefusal && process?.ExitDescription is { } how ? $" ({how})" : "";
         return new($"Domain {id} could not be started{exit}: {words}", exception);
     }
 
