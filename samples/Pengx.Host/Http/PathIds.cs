@@ -1,0 +1,19 @@
+namespace Pengx.Host;
+
+/// <summary>Reads the identifiers in a path; a malformed one is an object that does not exist.</summary>
+internal static class PathIds
+{
+    public static VmId Vm(string text) => VmId.TryParse(text, out var id) ? id : throw Missing("VM", text);
+
+    public static TemplateId Template(string text) => TemplateId.TryParse(text, out var id) ? id : throw Missing("template", text);
+
+    public static PmId Pm(string text) => PmId.TryParse(text, out var id) ? id : throw Missing("PM", text);
+
+    public static DiskId Disk(string text) => DiskId.TryParse(text, out var id) ? id : throw Missing("disk", text);
+
+    public static StorlinkId Storlink(string text) => StorlinkId.TryParse(text, out var id) ? id : throw Missing("storlink", text);
+
+    public static VmInterfaceId Interface(string text) => VmInterfaceId.TryParse(text, out var id) ? id : throw Missing("interface", text);
+
+    private static NotFoundException Missing(string kind, string text) => new(kind, ErrorResponse.Shown(text));
+}
