@@ -2,8 +2,9 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Pengx.Qemu;
 
-namespace Pengx.Qemu;
+namespace Pengx;
 
 /// <summary>Registers the QEMU driver with an application.</summary>
 public static class PengxQemuBuilderExtensions

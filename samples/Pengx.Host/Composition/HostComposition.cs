@@ -1,5 +1,4 @@
 using Pengx.Orchestration;
-using Pengx.Qemu;
 
 namespace Pengx.Host;
 

@@ -30,6 +30,8 @@ internal static class OperationEndpoints
         Target = operation.Target,
         State = operation.State switch
         {
+            // It goes no further without a person: a client that waits must not wait for ever.
+            _ when operation.NeedsAttention => OperationStates.Failed,
             OperationState.Pending => OperationStates.Pending,
             OperationState.Running => OperationStates.Running,
             OperationState.Succeeded => OperationStates.Succeeded,
