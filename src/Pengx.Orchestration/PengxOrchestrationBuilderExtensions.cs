@@ -50,7 +50,9 @@ public static class PengxOrchestrationBuilderExtensions
             LoggerOf<OperationEngine>(provider)));
         services.TryAddSingleton<IOperations>(provider => provider.GetRequiredService<OperationEngine>());
         services.TryAddSingleton<IsoLibrary>();
-        services.TryAddSingleton(provider => new PhysicalMachines(provider.GetRequiredService<Workplace>()));
+        services.TryAddSingleton(_ => new HostInterfaces());
+        services.TryAddSingleton(provider => new PhysicalMachines(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<HostInterfaces>()));
         services.TryAddSingleton(provider => new Storlinks(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));
         services.TryAddSingleton(provider => new VirtualMachines(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));
         services.TryAddSingleton(provider => new VirtualMachineDisks(

@@ -13,9 +13,17 @@ public sealed class SimulatedService : IAsyncLifetime
 
     public string Storlink { get; private set; } = "";
 
+    public string Ssh { get; } = Directory.CreateTempSubdirectory("pengx-ssh-").FullName;
+
+    public string AuthorizedKeys => Path.Combine(Ssh, "authorized");
+
+    /// <summary>A well-formed key that opens nothing.</summary>
+    public string Key { get; } = $"ssh-ed25519 {Convert.ToBase64String([0, 0, 0, 11, .. "ssh-ed25519"u8, 0, 0, 0, 32, .. new byte[32]])} root@pm1";
+
     public async ValueTask InitializeAsync()
     {
-        Host = await HostProcess.StartAsync("simulator");
+        await File.WriteAllTextAsync(Path.Combine(Ssh, "id_ed25519.pub"), $"{Key}\n");
+        Host = await HostProcess.StartAsync("simulator", $"--Pengx:SshDirectory={Ssh}", $"--Pengx:AuthorizedKeysPath={AuthorizedKeys}");
         Storlink = await Host.AddStorlinkAsync(Store, "shared store");
     }
 
@@ -23,6 +31,7 @@ public sealed class SimulatedService : IAsyncLifetime
     {
         await Host.DisposeAsync();
         Directory.Delete(Store, recursive: true);
+        Directory.Delete(Ssh, recursive: true);
     }
 }
 
@@ -286,6 +295,36 @@ public sealed class ContractTests(SimulatedService service) : IClassFixture<Simu
         {
             Directory.Delete(directory, recursive: true);
         }
+    }
+
+    [Fact]
+    public async Task Authorized_keys_are_updated_by_every_method()
+    {
+        await File.WriteAllTextAsync(service.AuthorizedKeys, "ssh-rsa AAAA an administrator", TestContext.Current.CancellationToken);
+        foreach (var (method, path) in ((HttpMethod, string)[])[(HttpMethod.Post, "/pms/update-authorized-keys/"), (HttpMethod.Put, "/v2/pms/update-authorized-keys"), (HttpMethod.Get, "/pms/update-authorized-keys/")])
+        {
+            var (status, body, _) = await Host.SendAsync(method, path);
+            Assert.True(status == HttpStatusCode.Created, $"{method}: {(int)status} {body}");
+            var root = XElement.Parse(body);
+            Assert.Equal(("root", "True"), (root.Name.LocalName, root.Element("result")!.Value));
+            Assert.Contains("1 key", root.Element("message")!.Value, StringComparison.Ordinal);
+            Assert.Equal(
+                $"ssh-rsa AAAA an administrator\n# BEGIN pengx\n{service.Key}\n# END pengx\n",
+                await File.ReadAllTextAsync(service.AuthorizedKeys, TestContext.Current.CancellationToken));
+        }
+
+        await Host.RefusedAsync(HttpMethod.Delete, "/pms/update-authorized-keys/", null, HttpStatusCode.MethodNotAllowed);
+    }
+
+    [Fact]
+    public async Task A_physical_machine_shows_its_real_interfaces()
+    {
+        var expected = new DirectoryInfo("/sys/class/net").GetDirectories()
+            .Where(device => ((string[])["device", "bridge", "bonding"]).Any(mark => Directory.Exists(Path.Combine(device.FullName, mark))))
+            .Select(device => device.Name).Order(StringComparer.Ordinal);
+        var shown = await Host.GetXmlAsync("/pms/");
+        Assert.Equal(expected, shown.Element("interfaces")!.Elements("interface").Select(element => element.Element("name")!.Value));
+        Assert.All(shown.Descendants("interface"), element => Assert.Equal(["name", "mac", "ip"], element.Elements().Select(child => child.Name.LocalName)));
     }
 
     [Fact]

@@ -65,6 +65,7 @@ public sealed partial class HostProcess : IAsyncDisposable
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Pengx.Host.dll"));
         start.ArgumentList.Add("--urls=http://127.0.0.1:0");
         start.ArgumentList.Add($"--Pengx:DataDirectory={DataDirectory}");
+        start.ArgumentList.Add($"--Pengx:SshDirectory={Path.Combine(DataDirectory, "ssh")}");
         start.Environment["TMPDIR"] = DataDirectory;
         foreach (var argument in _arguments)
         {

@@ -54,6 +54,8 @@ public sealed class SecurityTests
         await host.RefusedAsync(HttpMethod.Post, "/vms/", "<vm/>", HttpStatusCode.BadRequest, ("X-Api-Key", Operator));
         await host.RefusedAsync(HttpMethod.Post, "/storlinks/create/", "<storlink/>", HttpStatusCode.Forbidden, ("X-Api-Key", Operator));
         await host.RefusedAsync(HttpMethod.Post, "/storlinks/create/", "<storlink/>", HttpStatusCode.BadRequest, ("X-Api-Key", Admin));
+        await host.RefusedAsync(HttpMethod.Get, "/pms/update-authorized-keys/", null, HttpStatusCode.Forbidden, ("X-Api-Key", Operator));
+        await host.ChangeAsync(HttpMethod.Get, "/pms/update-authorized-keys/", null, HttpStatusCode.Created, ("X-Api-Key", Admin));
         Assert.DoesNotContain("0123456789abcdef", host.Log, StringComparison.Ordinal);
     }
 

@@ -21,6 +21,8 @@ internal static class HostComposition
         services.Configure<MachineOptions>(machines =>
         {
             machines.LinkedClones = options.LinkedClones;
+            machines.SshDirectory = options.SshDirectory.Length > 0 ? Path.GetFullPath(options.SshDirectory) : null;
+            machines.AuthorizedKeysPath = options.AuthorizedKeysPath.Length > 0 ? Path.GetFullPath(options.AuthorizedKeysPath) : null;
             machines.ShutdownWait = TimeSpan.FromSeconds(options.Limits.ShutdownWaitSeconds);
             foreach (var iso in options.IsoDirectories)
             {

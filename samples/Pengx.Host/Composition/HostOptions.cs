@@ -20,6 +20,10 @@ internal sealed class PengxHostOptions
 
     public bool LinkedClones { get; set; }
 
+    public string SshDirectory { get; set; } = "";
+
+    public string AuthorizedKeysPath { get; set; } = "";
+
     public LimitOptions Limits { get; set; } = new();
 
     /// <summary>The data directory: as configured, else the system's for root and the user's own for others.</summary>

@@ -17,6 +17,9 @@ internal static class HostEndpoints
         routes.Read("/pms/{pm}/", "pm", "Show a physical machine", async (HttpContext http, string pm, PhysicalMachines hosts) =>
             await http.WriteXmlAsync(PengxShapes.Pm, ToResource(await hosts.GetAsync(PathIds.Pm(pm), http.RequestAborted))));
 
+        routes.Change("/pms/update-authorized-keys/", ["POST", "PUT", "GET"], StatusCodes.Status201Created, "Take every physical machine's SSH key into this one's authorized keys", (HttpContext http, Changes changes, PhysicalMachines hosts) =>
+            changes.RunAsync(http, StatusCodes.Status201Created, hosts.UpdateAuthorizedKeysAsync)).For(Role.Admin);
+
         routes.Read("/pmperf/", "pmperf", "Show what this physical machine does", async (HttpContext http, PhysicalMachines hosts) =>
         {
             var performance = await hosts.GetPerformanceAsync(http.RequestAborted);

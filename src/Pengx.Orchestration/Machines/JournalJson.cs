@@ -20,6 +20,7 @@ namespace Pengx.Orchestration;
 [JsonSerializable(typeof(UpdateTemplateState))]
 [JsonSerializable(typeof(DeleteTemplateState))]
 [JsonSerializable(typeof(StorlinkState))]
+[JsonSerializable(typeof(AuthorizedKeysState))]
 internal sealed partial class JournalJson : JsonSerializerContext;
 
 internal sealed class MacAddressConverter : JsonConverter<MacAddress>

@@ -41,4 +41,19 @@ public sealed class MachineOptions
     /// <summary>How often this PM says that it is up.</summary>
     /// <value>30 seconds; peers count a PM as down after <see cref="PhysicalMachine.HeartbeatTimeout"/>.</value>
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The directory where this PM's own public SSH key is looked for: the first good one of <c>id_ed25519.pub</c>,
+    /// <c>id_ecdsa.pub</c> and <c>id_rsa.pub</c>.</summary>
+    /// <value>Not set: <c>.ssh</c> in the home of the service's user.</value>
+    public string? SshDirectory { get; set; }
+
+    /// <summary>The file that takes the public SSH keys of all PMs; an absolute path. Symbolic links are not followed.</summary>
+    /// <value>Not set: <c>authorized_keys</c> in <see cref="SshDirectory"/>.</value>
+    public string? AuthorizedKeysPath { get; set; }
+
+    internal string? ResolvedSshDirectory => SshDirectory
+        ?? (Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home ? Path.Combine(home, ".ssh") : null);
+
+    internal string? ResolvedAuthorizedKeysPath => AuthorizedKeysPath
+        ?? (ResolvedSshDirectory is { } directory ? Path.Combine(directory, "authorized_keys") : null);
 }

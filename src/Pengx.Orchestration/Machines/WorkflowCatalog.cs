@@ -14,6 +14,7 @@ internal sealed class WorkflowCatalog(Workplace place)
         catalog => catalog.AddTemplate, catalog => catalog.AddNewTemplate, catalog => catalog.CreateTemplate, catalog => catalog.UpdateTemplate,
         catalog => catalog.DeleteTemplate, catalog => catalog.StartTemplate, catalog => catalog.ShutDownTemplate, catalog => catalog.PowerOffTemplate,
         catalog => catalog.CreateStorlink, catalog => catalog.UpdateStorlink, catalog => catalog.DeleteStorlink,
+        catalog => catalog.UpdateAuthorizedKeys,
     ];
 
     public CreateMachine CreateMachine { get; } = new(place);
@@ -69,4 +70,6 @@ internal sealed class WorkflowCatalog(Workplace place)
     public UpdateStorlinkRow UpdateStorlink { get; } = new(place);
 
     public DeleteStorlinkRow DeleteStorlink { get; } = new(place);
+
+    public UpdateAuthorizedKeys UpdateAuthorizedKeys { get; } = new(place);
 }

@@ -16,6 +16,9 @@ public sealed class UseCaseCrashTests
         ["storlink.delete"] = new(
             (_, _) => Task.CompletedTask,
             (world, token) => world.Storlinks.DeleteAsync(world.Storlink(), null, token)),
+        ["pm.update-authorized-keys"] = new(
+            (world, _) => world.Inner.AddPeerAsync("pm2", SshKeys.Ed25519),
+            (world, token) => world.Inner.Hosts.UpdateAuthorizedKeysAsync(null, token)),
         ["template.add"] = new(
             async (world, token) =>
             {

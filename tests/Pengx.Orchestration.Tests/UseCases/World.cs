@@ -22,6 +22,15 @@ internal sealed class World : IAsyncDisposable
 
     public LocalHost Pm { get; } = new() { Id = PmId.New(), Name = "pm1" };
 
+    /// <summary>Stands for the home of the service's user; it is made by whoever puts something there.</summary>
+    public string Home { get; } = Path.Combine(Path.GetTempPath(), $"pengx-home-{Guid.NewGuid():N}");
+
+    public string SshDirectory => Path.Combine(Home, ".ssh");
+
+    public string AuthorizedKeys => Path.Combine(SshDirectory, "authorized_keys");
+
+    public Func<IEnumerable<InterfaceAddress>> Addresses { get; set; } = () => [];
+
     public Action<MachineOptions> Configure { get; set; } = _ => { };
 
     public VirtualMachines Machines => Get<VirtualMachines>();
@@ -61,10 +70,12 @@ internal sealed class World : IAsyncDisposable
         services.AddSingleton(journal ?? Journal);
         services.AddSingleton(Host);
         services.AddSingleton(Pm);
+        services.AddSingleton(new HostInterfaces(Path.Combine(Home, "net"), () => Addresses()));
         services.Configure<MachineOptions>(options =>
         {
             options.ShutdownWait = TimeSpan.FromMilliseconds(100);
             options.RebootWait = TimeSpan.FromMilliseconds(100);
+            options.SshDirectory = SshDirectory;
             Configure(options);
         });
         services.AddPengx().AddSimulator().AddOrchestration(options =>
@@ -89,6 +100,10 @@ internal sealed class World : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
+        if (Directory.Exists(Home))
+        {
+            Directory.Delete(Home, recursive: true);
+        }
     }
 
     /// <summary>Waits for an operation, which must succeed.</summary>
@@ -122,6 +137,14 @@ internal sealed class World : IAsyncDisposable
     public static VmId VmOf(Operation operation) => VmId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
 
     public static TemplateId TemplateOf(Operation operation) => TemplateId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
+
+    /// <summary>Another PM, as its own service would write its row.</summary>
+    public async Task AddPeerAsync(string name, string? key)
+    {
+        await using var session = await Store.OpenAsync(Token);
+        session.PhysicalMachines.Add(new PhysicalMachine { Id = PmId.New(), Name = name, Cpus = 1, Memory = DataSize.FromMiB(1024), SshPublicKey = key, CreatedAt = DateTimeOffset.UnixEpoch, UpdatedAt = DateTimeOffset.UnixEpoch });
+        await session.SaveAsync(Token);
+    }
 
     public async Task AssertWholeAsync()
     {
@@ -200,6 +223,11 @@ internal sealed class World : IAsyncDisposable
         {
             var guest = Host.Guest(status.Id);
             Line($"{status.State} {status.Id} {guest.Name} {status.Cpus} {status.Memory} {string.Join(' ', guest.Disks.Select(disk => disk.Id))} {string.Join(' ', guest.Nics)} starts {guest.Starts}");
+        }
+
+        if (File.Exists(AuthorizedKeys))
+        {
+            Line(await File.ReadAllTextAsync(AuthorizedKeys, Token));
         }
 
         return text.ToString();
