@@ -114,8 +114,11 @@ lane() {
         run_project "$name"
     done
 }
-# Everything that the tests start inherits this mark, so what they leave behind can be found.
+# Everything that the tests start inherits one of these marks, so what they leave behind can be found: a guest's process gets
+# little of its environment, but the temporary directory. It is short because socket paths are.
 export PENGX_TEST_RUN=$$-$RANDOM
+TMPDIR=$(mktemp -d /tmp/px.XXXXXX)
+export TMPDIR
 lane ${machines[@]+"${machines[@]}"} &
 first=$!
 lane ${others[@]+"${others[@]}"} &
@@ -141,7 +144,7 @@ for name in ${all[@]+"${all[@]}"}; do
 done
 leftovers=()
 for process in /proc/[0-9]*; do
-    if grep -qsz -- "^PENGX_TEST_RUN=$PENGX_TEST_RUN\$" "$process/environ" && [[ ${process#/proc/} != "$$" ]]; then
+    if grep -qsz -e "^PENGX_TEST_RUN=$PENGX_TEST_RUN\$" -e "^TMPDIR=$TMPDIR" "$process/environ" && [[ ${process#/proc/} != "$$" ]]; then
         command=$(tr '\0' ' ' < "$process/cmdline" 2> /dev/null) || continue
         # A compiler server that a test's own build started goes by itself.
         [[ -z $command || $command == *VBCSCompiler* || $command == *MSBuild.dll* ]] && continue
@@ -154,6 +157,7 @@ if (( ${#leftovers[@]} > 0 )); then
     printf '%s\n' "${leftovers[@]}"
     failed=$(( failed + 1 ))
 fi
+rm -rf -- "$TMPDIR"
 echo
 (( passed + failed + skipped > 0 )) || echo 'No test ran.'
 finish "$passed" "$failed" "$skipped"
