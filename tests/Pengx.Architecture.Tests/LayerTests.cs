@@ -108,9 +108,9 @@ public sealed class LayerTests
     public void Library_has_a_readme_for_its_package(string library) =>
         Assert.True(File.Exists(Path.Combine(Layers.Root, "src", library, "README.md")), $"src/{library}/README.md is missing; it goes into the package.");
 
-    // A params array can only come last.
+    // A params array or list can only come last.
     private static ParameterInfo LastBut(ParameterInfo[] parameters) =>
-        parameters.Length > 1 && parameters[^1].IsDefined(typeof(ParamArrayAttribute)) ? parameters[^2] : parameters[^1];
+        parameters.Length > 1 && (parameters[^1].IsDefined(typeof(ParamArrayAttribute)) || parameters[^1].IsDefined(typeof(ParamCollectionAttribute))) ? parameters[^2] : parameters[^1];
 
     private static bool IsAwaitable(Type type) =>
         type == typeof(Task) || type == typeof(ValueTask)
