@@ -78,6 +78,55 @@ public sealed record QmpBlockNode
 
     /// <summary>The image.</summary>
     public required QmpImage Image { get; init; }
+
+    /// <summary>The limit on reads and writes together, in bytes per second; 0 for none. Limits are a disk's: only <c>query-block</c> tells them.</summary>
+    [JsonPropertyName("bps")]
+    public long BytesPerSecond { get; init; }
+
+    /// <summary>The limit on reads and writes together, in operations per second; 0 for none. Only <c>query-block</c> tells it.</summary>
+    [JsonPropertyName("iops")]
+    public long OperationsPerSecond { get; init; }
+
+    /// <summary>The bitmaps that note what was written; null for none.</summary>
+    public IReadOnlyList<QmpDirtyBitmap>? DirtyBitmaps { get; init; }
+
+    /// <summary>The nodes that it uses, where QEMU tells them (10.1 and later).</summary>
+    public IReadOnlyList<QmpBlockChild>? Children { get; init; }
+}
+
+/// <summary>A node's use of another (<c>BlockdevChild</c> in <c>qapi/block-core.json</c>).</summary>
+public sealed record QmpBlockChild
+{
+    /// <summary>What for, such as <c>file</c> or <c>backing</c>.</summary>
+    public required string Child { get; init; }
+
+    /// <summary>The node that is used.</summary>
+    public string? NodeName { get; init; }
+}
+
+/// <summary>A bitmap of what was written to a node since it was made (<c>BlockDirtyInfo</c> in <c>qapi/block-core.json</c>).</summary>
+public sealed record QmpDirtyBitmap
+{
+    /// <summary>Its name; null for one that belongs to a job.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>How much is marked, in bytes.</summary>
+    public required long Count { get; init; }
+
+    /// <summary>The bytes that one bit stands for.</summary>
+    public required long Granularity { get; init; }
+
+    /// <summary>Whether it notes new writes.</summary>
+    public required bool Recording { get; init; }
+
+    /// <summary>Whether an operation uses it now.</summary>
+    public required bool Busy { get; init; }
+
+    /// <summary>Whether it is kept in the image.</summary>
+    public required bool Persistent { get; init; }
+
+    /// <summary>Whether it was not stored properly and is worthless.</summary>
+    public bool Inconsistent { get; init; }
 }
 
 /// <summary>A disk image (<c>ImageInfo</c> in <c>qapi/block-core.json</c>).</summary>

@@ -38,6 +38,25 @@ public sealed partial class QmpClient
         return subscription;
     }
 
+    /// <summary>For the library's own use: what arrived before stays for the application's first subscription.</summary>
+    internal QmpEventSubscription SubscribeFromNow(QmpEventFilter filter)
+    {
+        QmpEventSubscription subscription = new(filter, _options.EventQueueLength, Unsubscribe);
+        lock (_eventGate)
+        {
+            if (_eventsEnded)
+            {
+                subscription.Complete(_eventsEndedBy);
+            }
+            else
+            {
+                _subscriptions = [.. _subscriptions, subscription];
+            }
+        }
+
+        return subscription;
+    }
+
     private void Unsubscribe(QmpEventSubscription subscription)
     {
         lock (_eventGate)
