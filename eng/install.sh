@@ -4,9 +4,9 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-# The service and its tests run QEMU and its image tool; the rest builds the test guest and serves the scripts beside this.
+# The service and its tests run QEMU, its image tool and its guest agent; the rest builds the test guest and serves the scripts beside this.
 packages=(
-    qemu-system-x86 qemu-utils
+    qemu-system-x86 qemu-utils qemu-guest-agent
     cpio gcc libc6-dev xz-utils zstd
     curl ca-certificates iproute2 procps util-linux e2fsprogs
 )

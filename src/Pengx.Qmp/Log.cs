@@ -24,4 +24,10 @@ internal static partial class Log
 
     [LoggerMessage(1006, LogLevel.Warning, "QMP session {Session}: the reply of '{Command}' does not fit its type: {Reason}")]
     internal static partial void UnfitReply(ILogger logger, int session, string command, string reason);
+
+    [LoggerMessage(1010, LogLevel.Trace, "QMP session {Session} -> {Line}")]
+    internal static partial void Sent(ILogger logger, int session, string line);
+
+    [LoggerMessage(1011, LogLevel.Trace, "QMP session {Session} <- {Line}")]
+    internal static partial void Received(ILogger logger, int session, string line);
 }

@@ -9,6 +9,9 @@ public static partial class QmpCommands
     internal static QmpCommand<QmpEmpty, QmpEmpty> QmpCapabilities { get; } =
         new("qmp_capabilities", QmpJsonContext.Default.QmpEmpty, QmpJsonContext.Default.QmpEmpty);
 
+    internal static QmpCommand<QmpNegotiation, QmpEmpty> QmpCapabilitiesWith { get; } =
+        new("qmp_capabilities", QmpTransportJsonContext.Default.QmpNegotiation, QmpTransportJsonContext.Default.QmpEmpty);
+
     /// <summary>The version of QEMU.</summary>
     public static QmpCommand<QmpEmpty, QmpVersion> QueryVersion { get; } =
         new("query-version", QmpJsonContext.Default.QmpEmpty, QmpJsonContext.Default.QmpVersion);

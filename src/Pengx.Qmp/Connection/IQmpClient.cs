@@ -8,6 +8,9 @@ public interface IQmpClient : IAsyncDisposable
     /// <summary>What QEMU said first: its version and its optional abilities.</summary>
     QmpGreeting Greeting { get; }
 
+    /// <summary>Whether commands can be sent out of band (<see cref="QmpExecution.OutOfBand"/>): QEMU offered it and it was negotiated.</summary>
+    bool IsOutOfBandEnabled { get; }
+
     /// <summary>Where the session stands.</summary>
     QmpConnectionState State { get; }
 
@@ -32,6 +35,17 @@ public interface IQmpClient : IAsyncDisposable
     /// <exception cref="QmpDisconnectedException">The session is over.</exception>
     /// <exception cref="QmpProtocolException">The reply does not fit <typeparamref name="TResult"/>.</exception>
     Task<TResult> ExecuteAsync<TArguments, TResult>(QmpCommand<TArguments, TResult> command, TArguments arguments, CancellationToken cancellationToken = default);
+
+    /// <summary>Sends a command in another way than the usual: out of band, with a file descriptor, or with a time limit of its own.</summary>
+    /// <typeparam name="TArguments">The arguments.</typeparam>
+    /// <typeparam name="TResult">The result.</typeparam>
+    /// <param name="command">The command.</param>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="execution">How it is sent.</param>
+    /// <param name="cancellationToken">Gives up the wait; see <see cref="ExecuteAsync"/> for the rules.</param>
+    /// <exception cref="InvalidOperationException">Out-of-band execution was not negotiated, or descriptors cannot be passed over this connection; nothing was sent.</exception>
+    Task<TResult> ExecuteWithAsync<TArguments, TResult>(
+        QmpCommand<TArguments, TResult> command, TArguments arguments, QmpExecution execution, CancellationToken cancellationToken = default);
 
     /// <summary>Sends any command, as JSON; see <see cref="ExecuteAsync"/> for the rules.</summary>
     /// <param name="command">The command's name, as QEMU spells it.</param>

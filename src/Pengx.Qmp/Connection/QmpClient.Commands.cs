@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text.Json;
+using Microsoft.Extensions.Logging;
 
 namespace Pengx.Qmp;
 
@@ -9,10 +11,14 @@ namespace Pengx.Qmp;
 // given up: QEMU still has it.
 public sealed partial class QmpClient
 {
+    /// <summary>Out-of-band commands are carried out as they come, so this only bounds what a client can pile up.</summary>
+    private const int MaxUrgentInFlight = 8;
+
     private static readonly TimeSpan s_drainTime = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<long, IPendingCommand> _inFlight = [];
     private readonly Queue<IPendingCommand> _queue = new();
+    private readonly Queue<IPendingCommand> _urgent = new();
     private readonly List<(long Id, IPendingCommand Pending)> _batch = [];
     private readonly PooledBufferWriter _outgoing = new();
     private readonly Utf8JsonWriter _writer;
@@ -20,6 +26,10 @@ public sealed partial class QmpClient
     private long _lastId;
     private long _nextDeadline = long.MaxValue;
     private int _compactAt = 64;
+    private int _urgentInFlight;
+    private bool _isPassing;
+    private SafeHandle? _passing;
+    private int _passAt;
     private bool _isWriting;
     private Exception? _writeError;
     private long _drainDeadline = long.MaxValue;
@@ -31,8 +41,42 @@ public sealed partial class QmpClient
         ArgumentNullException.ThrowIfNull(arguments);
         TimeSpan timeout = command.Timeout ?? _options.CommandTimeout;
         return QmpDiagnostics.Activities.HasListeners()
-            ? ExecuteTracedAsync(command, arguments, timeout, cancellationToken)
-            : Enqueue(command, arguments, timeout, cancellationToken);
+            ? ExecuteTracedAsync(command, arguments, timeout, null, cancellationToken)
+            : Enqueue(command, arguments, timeout, null, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public Task<TResult> ExecuteWithAsync<TArguments, TResult>(
+        QmpCommand<TArguments, TResult> command, TArguments arguments, QmpExecution execution, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(command);
+        ArgumentNullException.ThrowIfNull(arguments);
+        ArgumentNullException.ThrowIfNull(execution);
+        if (execution.OutOfBand && !_isOutOfBandEnabled)
+        {
+            throw new InvalidOperationException("Out-of-band execution was not negotiated: this QEMU does not offer it, or the options exclude it.");
+        }
+
+        if (execution.OutOfBand && execution.Descriptor is not null)
+        {
+            throw new ArgumentException("A file descriptor goes with an ordinary command: one out of band could take another's.", nameof(execution));
+        }
+
+        if (execution.Descriptor is not null && !DescriptorPassing.IsPossibleOver(_stream))
+        {
+            throw new InvalidOperationException("File descriptors can be passed over a unix socket only.");
+        }
+
+        if (execution.Descriptor is { } descriptor)
+        {
+            // A copy, so that the caller may close its own at any time.
+            execution = execution with { Descriptor = DescriptorPassing.Duplicate(descriptor) };
+        }
+
+        TimeSpan timeout = command.Timeout ?? _options.CommandTimeout;
+        return QmpDiagnostics.Activities.HasListeners()
+            ? ExecuteTracedAsync(command, arguments, timeout, execution, cancellationToken)
+            : Enqueue(command, arguments, timeout, execution, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -54,13 +98,13 @@ public sealed partial class QmpClient
     }
 
     private async Task<TResult> ExecuteTracedAsync<TArguments, TResult>(
-        QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, CancellationToken cancellationToken)
+        QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, QmpExecution? execution, CancellationToken cancellationToken)
     {
         using Activity? activity = QmpDiagnostics.Activities.StartActivity($"qmp {command.Name}", ActivityKind.Client);
         activity?.SetTag(QmpDiagnostics.CommandTag, command.Name);
         try
         {
-            return await Enqueue(command, arguments, timeout, cancellationToken).ConfigureAwait(false);
+            return await Enqueue(command, arguments, timeout, execution, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -71,14 +115,14 @@ public sealed partial class QmpClient
     }
 
     private Task<TResult> Enqueue<TArguments, TResult>(
-        QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, CancellationToken cancellationToken)
+        QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, QmpExecution? execution, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
         {
             return Task.FromCanceled<TResult>(cancellationToken);
         }
 
-        PendingCommand<TArguments, TResult> pending = new(command, arguments, timeout, _options.TimeProvider);
+        PendingCommand<TArguments, TResult> pending = new(command, arguments, timeout, execution, _options.TimeProvider);
         pending.CancelWith(cancellationToken);
         bool isOver;
         lock (_gate)
@@ -86,12 +130,20 @@ public sealed partial class QmpClient
             isOver = _state >= QmpConnectionState.Closing;
             if (!isOver)
             {
-                if (_queue.Count >= _compactAt)
+                if (pending.OutOfBand)
                 {
-                    CompactQueue();
+                    _urgent.Enqueue(pending);
+                }
+                else
+                {
+                    if (_queue.Count >= _compactAt)
+                    {
+                        CompactQueue();
+                    }
+
+                    _queue.Enqueue(pending);
                 }
 
-                _queue.Enqueue(pending);
                 Arm(pending.Deadline);
             }
         }
@@ -128,7 +180,15 @@ public sealed partial class QmpClient
                 WriteBatch();
                 if (_outgoing.Length > 0)
                 {
-                    await _stream.WriteAsync(_outgoing.Written, _stopping.Token).ConfigureAwait(false);
+                    ReadOnlyMemory<byte> rest = _outgoing.Written;
+                    if (_passing is { } passing)
+                    {
+                        await WriteAsync(rest[.._passAt]).ConfigureAwait(false);
+                        await DescriptorPassing.SendAsync(_stream, passing, rest.Slice(_passAt, 1), _stopping.Token).ConfigureAwait(false);
+                        rest = rest[(_passAt + 1)..];
+                    }
+
+                    await WriteAsync(rest).ConfigureAwait(false);
                     await _stream.FlushAsync(_stopping.Token).ConfigureAwait(false);
                 }
             }
@@ -147,6 +207,16 @@ public sealed partial class QmpClient
                     return;
                 }
             }
+        }
+    }
+
+    private ValueTask WriteAsync(ReadOnlyMemory<byte> bytes) => _writesSingleBytes ? WriteSingleBytesAsync(bytes) : _stream.WriteAsync(bytes, _stopping.Token);
+
+    private async ValueTask WriteSingleBytesAsync(ReadOnlyMemory<byte> bytes)
+    {
+        for (int at = 0; at < bytes.Length; at++)
+        {
+            await _stream.WriteAsync(bytes.Slice(at, 1), _stopping.Token).ConfigureAwait(false);
         }
     }
 
@@ -177,21 +247,63 @@ public sealed partial class QmpClient
             return false;
         }
 
-        while (_inFlight.Count < _options.MaxInFlight && _queue.TryDequeue(out IPendingCommand? pending))
+        while (_urgentInFlight < MaxUrgentInFlight && _urgent.TryDequeue(out IPendingCommand? urgent))
         {
-            if (!pending.IsSettled)
+            if (!urgent.IsSettled)
             {
-                long id = ++_lastId;
-                _inFlight.Add(id, pending);
-                _batch.Add((id, pending));
+                _urgentInFlight++;
+                Take(urgent);
+            }
+        }
+
+        while (_inFlight.Count - _urgentInFlight < _options.MaxInFlight && _queue.TryPeek(out IPendingCommand? pending))
+        {
+            if (!pending.IsSettled && pending.Descriptor is not null && _isPassing)
+            {
+                // QEMU keeps the last descriptors that came, not one set for each command: two such commands at once would mix them up.
+                break;
+            }
+
+            _queue.Dequeue();
+            if (pending.IsSettled)
+            {
+                pending.Descriptor?.Dispose();
+            }
+            else
+            {
+                _isPassing |= pending.Descriptor is not null;
+                Take(pending);
             }
         }
 
         return _batch.Count > 0;
+
+        void Take(IPendingCommand pending)
+        {
+            long id = ++_lastId;
+            _inFlight.Add(id, pending);
+            _batch.Add((id, pending));
+        }
+    }
+
+    /// <summary>Under the gate: a command has left the window.</summary>
+    private void Release(IPendingCommand pending)
+    {
+        if (pending.OutOfBand)
+        {
+            _urgentInFlight--;
+        }
+
+        if (pending.Descriptor is not null)
+        {
+            _isPassing = false;
+            pending.Descriptor.Dispose();
+        }
     }
 
     private void WriteBatch()
     {
+        _passing = null;
         foreach ((long id, IPendingCommand pending) in _batch)
         {
             int start = _outgoing.Length;
@@ -199,12 +311,23 @@ public sealed partial class QmpClient
             {
                 _writer.Reset(_outgoing);
                 _writer.WriteStartObject();
-                _writer.WriteString("execute"u8, pending.Name);
+                _writer.WriteString(pending.OutOfBand ? "exec-oob"u8 : "execute"u8, pending.Name);
                 pending.Write(_writer);
                 _writer.WriteNumber("id"u8, id);
                 _writer.WriteEndObject();
                 _writer.Flush();
                 RequireAcceptable(_outgoing.Written.Span[start..], pending.Name);
+                if (pending.Descriptor is { } descriptor)
+                {
+                    // Only now, when nothing can fail any more: the descriptor goes with the first byte of its own command.
+                    (_passing, _passAt) = (descriptor, start);
+                }
+
+                if (_wire.IsEnabled(LogLevel.Trace))
+                {
+                    Log.Sent(_wire, _session, WireMask.Command(_outgoing.Written.Span[start..]));
+                }
+
                 _outgoing.GetSpan(1)[0] = (byte)'\n';
                 _outgoing.Advance(1);
             }
@@ -215,7 +338,10 @@ public sealed partial class QmpClient
                 _outgoing.Truncate(start);
                 lock (_gate)
                 {
-                    _inFlight.Remove(id);
+                    if (_inFlight.Remove(id))
+                    {
+                        Release(pending);
+                    }
                 }
 
                 pending.Fail(exception as ArgumentException
@@ -269,8 +395,12 @@ public sealed partial class QmpClient
         bool hasMore;
         lock (_gate)
         {
-            _inFlight.Remove(message.Id, out pending);
-            hasMore = _queue.Count > 0;
+            if (_inFlight.Remove(message.Id, out pending))
+            {
+                Release(pending);
+            }
+
+            hasMore = _queue.Count > 0 || _urgent.Count > 0;
             if (pending is not null && message.Kind == QmpMessageKind.Return && pending.Name == QmpCommands.Quit.Name)
             {
                 _quitAcknowledged = true;
@@ -302,6 +432,20 @@ public sealed partial class QmpClient
         {
             Log.UnfitReply(_logger, _session, pending.Name, misfit.GetType().Name);
         }
+    }
+
+    private void LogReceived(ReadOnlySpan<byte> line, scoped in QmpMessage message)
+    {
+        string? command = null;
+        if (message.HasId)
+        {
+            lock (_gate)
+            {
+                command = _inFlight.GetValueOrDefault(message.Id)?.Name;
+            }
+        }
+
+        Log.Received(_wire, _session, WireMask.Message(line, command));
     }
 
     /// <summary>An error that cannot be read ends the session, so its own waiter must not be forgotten.</summary>
@@ -350,7 +494,7 @@ public sealed partial class QmpClient
             }
 
             CompactQueue();
-            foreach (IPendingCommand pending in _queue)
+            foreach (IPendingCommand pending in _queue.Concat(_urgent))
             {
                 Sort(pending, wasSent: false);
             }
@@ -401,7 +545,11 @@ public sealed partial class QmpClient
         for (int left = _queue.Count; left > 0; left--)
         {
             IPendingCommand pending = _queue.Dequeue();
-            if (!pending.IsSettled)
+            if (pending.IsSettled)
+            {
+                pending.Descriptor?.Dispose();
+            }
+            else
             {
                 _queue.Enqueue(pending);
             }

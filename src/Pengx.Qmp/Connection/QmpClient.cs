@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics;
 using System.IO.Pipelines;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
@@ -20,6 +21,7 @@ public sealed partial class QmpClient : IQmpClient
     private readonly Stream _stream;
     private readonly QmpClientOptions _options;
     private readonly ILogger _logger;
+    private readonly ILogger _wire;
     private readonly int _session = Interlocked.Increment(ref s_sessions);
     private readonly JsonReaderOptions _readerOptions;
     private readonly CancellationTokenSource _stopping = new();
@@ -29,12 +31,15 @@ public sealed partial class QmpClient : IQmpClient
     private volatile QmpConnectionState _state = QmpConnectionState.Idle;
     private Exception? _reason;
     private bool _quitAcknowledged;
+    private volatile bool _isOutOfBandEnabled;
+    private volatile bool _writesSingleBytes;
 
     private QmpClient(Stream stream, QmpClientOptions options)
     {
         _stream = stream;
         _options = options;
         _logger = options.Logger ?? NullLogger.Instance;
+        _wire = options.WireLogger ?? NullLogger.Instance;
         _readerOptions = new JsonReaderOptions { MaxDepth = options.MaxDepth };
         _writer = new Utf8JsonWriter(_outgoing, new JsonWriterOptions { SkipValidation = true });
         _earlyEvents = new Queue<QmpEvent>();
@@ -50,6 +55,9 @@ public sealed partial class QmpClient : IQmpClient
 
     /// <inheritdoc/>
     public QmpGreeting Greeting => _greeting.Task.GetAwaiter().GetResult();
+
+    /// <inheritdoc/>
+    public bool IsOutOfBandEnabled => _isOutOfBandEnabled;
 
     /// <inheritdoc/>
     public QmpConnectionState State => _state;
@@ -70,6 +78,22 @@ public sealed partial class QmpClient : IQmpClient
         ArgumentException.ThrowIfNullOrEmpty(socketPath);
         QmpClientOptions limits = (options ?? new QmpClientOptions()).Validate();
         Stream stream = await MonitorSocket.ConnectAsync(socketPath, limits, cancellationToken).ConfigureAwait(false);
+        return await StartAsync(stream, limits, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Connects to a monitor wherever it listens, and negotiates. A failed attempt leaves nothing behind.</summary>
+    /// <param name="endPoint">A unix socket, or a TCP port with or without TLS.</param>
+    /// <param name="options">Limits; null for the defaults.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="QmpConnectException">Nobody listens there, nobody accepts in time, or the two sides do not trust each other (TLS).</exception>
+    /// <exception cref="QmpTimeoutException">Nobody greets; a monitor serves one client at a time.</exception>
+    /// <exception cref="QmpProtocolException">What answers is not a monitor.</exception>
+    /// <exception cref="QmpDisconnectedException">The peer hung up.</exception>
+    public static async Task<QmpClient> ConnectAsync(QmpEndPoint endPoint, QmpClientOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(endPoint);
+        QmpClientOptions limits = (options ?? new QmpClientOptions()).Validate();
+        Stream stream = await endPoint.ConnectAsync(limits, cancellationToken).ConfigureAwait(false);
         return await StartAsync(stream, limits, cancellationToken).ConfigureAwait(false);
     }
 
@@ -109,7 +133,7 @@ public sealed partial class QmpClient : IQmpClient
         await _readLoop.ConfigureAwait(false);
     }
 
-    private static async Task<QmpClient> StartAsync(Stream stream, QmpClientOptions options, CancellationToken cancellationToken)
+    internal static async Task<QmpClient> StartAsync(Stream stream, QmpClientOptions options, CancellationToken cancellationToken)
     {
         QmpClient client = new(stream, options);
         try
@@ -148,7 +172,14 @@ public sealed partial class QmpClient : IQmpClient
 
         try
         {
-            await Enqueue(QmpCommands.QmpCapabilities, QmpEmpty.Instance, _options.GreetingTimeout, cancellationToken).ConfigureAwait(false);
+            // A monitor reads byte by byte, and before 8.0 it forgets what TLS has decrypted beyond the byte it asked for until more
+            // arrives: a record for each byte leaves nothing to be forgotten.
+            _writesSingleBytes = _stream is SslStream && !greeting.Version.Qemu.IsAtLeast(8, 0);
+            bool isOffered = _options.OutOfBand && greeting.Capabilities.Contains("oob");
+            await (isOffered
+                ? Enqueue(QmpCommands.QmpCapabilitiesWith, new QmpNegotiation { Enable = ["oob"] }, _options.GreetingTimeout, null, cancellationToken)
+                : Enqueue(QmpCommands.QmpCapabilities, QmpEmpty.Instance, _options.GreetingTimeout, null, cancellationToken)).ConfigureAwait(false);
+            _isOutOfBandEnabled = isOffered;
         }
         catch (QmpDisconnectedException) when (_reason is QmpProtocolException protocolError)
         {
@@ -281,6 +312,11 @@ public sealed partial class QmpClient : IQmpClient
         }
 
         QmpMessage message = QmpMessage.Parse(line, _readerOptions);
+        if (_wire.IsEnabled(LogLevel.Trace))
+        {
+            LogReceived(line, message);
+        }
+
         switch (message.Kind)
         {
             case QmpMessageKind.Event:
@@ -319,14 +355,16 @@ public sealed partial class QmpClient : IQmpClient
             isClean = reason is null || _state == QmpConnectionState.Closing || (_quitAcknowledged && reason is QmpDisconnectedException);
             _reason = isClean ? null : reason;
             MoveTo(QmpConnectionState.Closed);
-            waiting = [.. _inFlight.Values, .. _queue];
+            waiting = [.. _inFlight.Values, .. _queue, .. _urgent];
             _inFlight.Clear();
             _queue.Clear();
+            _urgent.Clear();
             _deadlines.Dispose();
         }
 
         foreach (IPendingCommand pending in waiting)
         {
+            pending.Descriptor?.Dispose();
             pending.Fail(Ended());
         }
 

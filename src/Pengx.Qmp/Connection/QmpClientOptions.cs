@@ -37,6 +37,17 @@ public sealed class QmpClientOptions
     /// <value>Default none.</value>
     public ILogger? Logger { get; set; }
 
+    /// <summary>Whether out-of-band execution is negotiated where QEMU offers it.</summary>
+    /// <value>Default true.</value>
+    public bool OutOfBand { get; set; } = true;
+
+    /// <summary>
+    /// Where every line sent and received is logged, at trace level, for finding faults. Values that are or may be secret (passwords,
+    /// secret objects, keystrokes, monitor lines, the contents of guest files) are replaced by <c>***</c>; names, sizes and paths are not.
+    /// </summary>
+    /// <value>Default none.</value>
+    public ILogger? WireLogger { get; set; }
+
     /// <summary>The clock of all timeouts.</summary>
     /// <value>Default <see cref="TimeProvider.System"/>.</value>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;

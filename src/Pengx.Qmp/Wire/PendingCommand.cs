@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Pengx.Qmp;
@@ -11,6 +12,12 @@ internal interface IPendingCommand
 
     /// <summary>The timestamp at which the wait is over.</summary>
     long Deadline { get; }
+
+    /// <summary>Whether it overtakes.</summary>
+    bool OutOfBand { get; }
+
+    /// <summary>What goes with it.</summary>
+    SafeHandle? Descriptor { get; }
 
     /// <summary>Whether nobody waits any more.</summary>
     bool IsSettled { get; }
@@ -27,15 +34,17 @@ internal sealed class PendingCommand<TArguments, TResult> : TaskCompletionSource
 {
     private readonly QmpCommand<TArguments, TResult> _command;
     private readonly TArguments _arguments;
+    private readonly QmpExecution? _execution;
     private readonly TimeProvider _clock;
     private readonly long _started;
     private CancellationTokenRegistration _cancellation;
 
-    internal PendingCommand(QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, TimeProvider clock)
+    internal PendingCommand(QmpCommand<TArguments, TResult> command, TArguments arguments, TimeSpan timeout, QmpExecution? execution, TimeProvider clock)
         : base(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         _command = command;
         _arguments = arguments;
+        _execution = execution;
         _clock = clock;
         _started = clock.GetTimestamp();
         Timeout = timeout;
@@ -49,6 +58,10 @@ internal sealed class PendingCommand<TArguments, TResult> : TaskCompletionSource
     public TimeSpan Timeout { get; }
 
     public long Deadline { get; }
+
+    public bool OutOfBand => _execution?.OutOfBand == true;
+
+    public SafeHandle? Descriptor => _execution?.Descriptor;
 
     public bool IsSettled => Task.IsCompleted;
 

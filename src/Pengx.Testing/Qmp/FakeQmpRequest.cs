@@ -6,7 +6,11 @@ namespace Pengx.Testing;
 /// <param name="Command">The command's name.</param>
 /// <param name="Id">The id to answer with.</param>
 /// <param name="Arguments">The arguments, if there were any.</param>
-public sealed record FakeQmpRequest(string Command, JsonElement Id, JsonElement? Arguments);
+public sealed record FakeQmpRequest(string Command, JsonElement Id, JsonElement? Arguments)
+{
+    /// <summary>Whether it came out of band.</summary>
+    public bool IsOutOfBand { get; init; }
+}
 
 /// <summary>How a <see cref="FakeQmpServer"/> hands bytes to its client.</summary>
 public enum FakeQmpDelivery

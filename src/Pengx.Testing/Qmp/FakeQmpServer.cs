@@ -116,10 +116,14 @@ public sealed class FakeQmpServer : IAsyncDisposable
             {
                 using JsonDocument document = JsonDocument.Parse(result.Buffer.Slice(0, end));
                 JsonElement root = document.RootElement;
+                bool isOutOfBand = root.TryGetProperty("exec-oob", out JsonElement command);
                 FakeQmpRequest request = new(
-                    root.GetProperty("execute").GetString()!,
+                    (isOutOfBand ? command : root.GetProperty("execute")).GetString()!,
                     root.GetProperty("id").Clone(),
-                    root.TryGetProperty("arguments", out JsonElement arguments) ? arguments.Clone() : null);
+                    root.TryGetProperty("arguments", out JsonElement arguments) ? arguments.Clone() : null)
+                {
+                    IsOutOfBand = isOutOfBand,
+                };
                 reader.AdvanceTo(result.Buffer.GetPosition(1, end));
                 return request;
             }
