@@ -32,7 +32,8 @@ public sealed partial class Generator
 
             string fact = $"{_names.Owner(type)}.{wire}";
             bool optional = node.AsObject().ContainsKey("default");
-            bool varies = !optional && _facts.Varying.Contains(fact) && !_inputs.Contains(type) && !_inputs.Contains($"+{type}");
+            bool deprecated = (node["features"]?.AsArray() ?? []).Any(feature => (string?)feature == "deprecated");
+            bool varies = !optional && (deprecated || _facts.Varying.Contains(fact)) && !_inputs.Contains(type) && !_inputs.Contains($"+{type}");
             (string csType, string kind, string? generic) = TypeOf((string)node["type"]!, _facts.FullWidth.Contains(fact));
             string property = Free(taken, QapiNames.Pascal(wire));
             string local = char.ToLowerInvariant(property[0]) + property[1..];

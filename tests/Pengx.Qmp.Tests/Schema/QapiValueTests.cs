@@ -99,6 +99,9 @@ public sealed class QapiValueTests
     {
         // QEMU 9 dropped singlestep.
         Assert.Null(Read<StatusInfo>("""{"running":true,"status":"running"}""").Singlestep);
+
+        // An enum's values were deprecated in 6.2; what is marked so may go.
+        Assert.Null(Assert.IsType<SchemaInfoEnum>(Read<SchemaInfo>("""{"name":"e","meta-type":"enum","members":[{"name":"a"}]}""")).Values);
         JsonException missing = Assert.Throws<JsonException>(() => Read<StatusInfo>("""{"status":"running"}"""));
         Assert.Contains("StatusInfo lacks 'running'", missing.Message, StringComparison.Ordinal);
     }

@@ -240,8 +240,8 @@ public sealed class SchemaInfoEnum : SchemaInfo
     /// <summary>The member <c>members</c>: a list of <c>SchemaInfoEnumMember</c>, which not every QEMU sends.</summary>
     public IReadOnlyList<SchemaInfoEnumMember>? Members { get; init; }
 
-    /// <summary>The member <c>values</c>: a list of <c>text</c>. Deprecated: a later QEMU may lack it.</summary>
-    public required IReadOnlyList<string> Values { get; init; }
+    /// <summary>The member <c>values</c>: a list of <c>text</c>, which not every QEMU sends. Deprecated: a later QEMU may lack it.</summary>
+    public IReadOnlyList<string>? Values { get; init; }
 
     internal static SchemaInfoEnum ReadBranch(ref Utf8JsonReader reader)
     {
@@ -264,7 +264,7 @@ public sealed class SchemaInfoEnum : SchemaInfo
             Name = QapiReader.Required(name, "SchemaInfoEnum", "name"),
             Features = features,
             Members = members,
-            Values = QapiReader.Required(values, "SchemaInfoEnum", "values"),
+            Values = values,
         };
     }
 
