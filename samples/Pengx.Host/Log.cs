@@ -8,4 +8,7 @@ internal static partial class Log
 
     [LoggerMessage(8001, LogLevel.Information, "Hypervisor {Name}: {Reason}")]
     public static partial void HypervisorChosen(this ILogger logger, string name, string reason);
+
+    [LoggerMessage(8002, LogLevel.Warning, "The event {Kind} of domain {Domain} could not be told to those who listen.")]
+    public static partial void EventLost(this ILogger logger, Exception exception, DomainEventKind kind, DomainId domain);
 }

@@ -12,7 +12,7 @@ namespace Pengx.Host;
 internal sealed record ServedEvent(long Id, string Name, string Data);
 
 /// <summary>Numbers what happens to machines and operations, keeps the newest for clients that come back, and hands it to those that listen.</summary>
-internal sealed class EventHub(IHypervisorDriver driver, IOperations operations, IPengxStore store, TimeProvider time) : BackgroundService
+internal sealed class EventHub(IHypervisorDriver driver, IOperations operations, IPengxStore store, TimeProvider time, ILogger<EventHub> logger) : BackgroundService
 {
     private const int Kept = 4096;
     private const int QueueLength = 1024;
@@ -59,15 +59,23 @@ internal sealed class EventHub(IHypervisorDriver driver, IOperations operations,
     {
         await foreach (var item in events.WithCancellation(cancellationToken))
         {
-            await using var session = await store.OpenAsync(cancellationToken);
-            if (await session.VirtualMachines.FindAsync(new VmId(item.Domain.Value), cancellationToken) is { } machine)
+            try
             {
-                Publish("vm", PengxXml.WriteLine(PengxShapes.MachineStatus, new MachineStatusResource
+                await using var session = await store.OpenAsync(cancellationToken);
+                if (await session.VirtualMachines.FindAsync(new VmId(item.Domain.Value), cancellationToken) is { } machine)
                 {
-                    Id = machine.Id.Value,
-                    Name = machine.Name,
-                    Status = item.State.ToString().ToUpperInvariant(),
-                }));
+                    Publish("vm", PengxXml.WriteLine(PengxShapes.MachineStatus, new MachineStatusResource
+                    {
+                        Id = machine.Id.Value,
+                        Name = machine.Name,
+                        Status = WireNames.Of(item.State),
+                    }));
+                }
+            }
+            catch (PengxException exception)
+            {
+                // One event less is better than no more events.
+                logger.EventLost(exception, item.Kind, item.Domain);
             }
         }
     }
