@@ -13,7 +13,7 @@ echo 'Building the service ...'
 log=$root/artifacts/run-build.log
 mkdir -p -- "$root/artifacts"
 # The output goes to a file: a build server that stays behind must not hold this script's terminal or pipe.
-if ! (cd -- "$root" && dotnet build samples/Pengx.Host --configuration Release --nologo --verbosity quiet) > "$log" 2>&1 < /dev/null; then
+if ! (cd -- "$root" && dotnet build samples/Pengx.Host --configuration Release --nologo --verbosity quiet -p:UseSharedCompilation=true) > "$log" 2>&1 < /dev/null; then
     cat -- "$log"
     echo "The build failed; its log is $log." >&2
     exit 1

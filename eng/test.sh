@@ -46,7 +46,7 @@ finish() { # PASSED FAILED SKIPPED
 # Build output goes to a file: a compiler server that stays behind must not hold this script's output open.
 echo 'Building ...'
 started=$SECONDS
-if ! dotnet build Pengx.Sdk.sln --configuration Release --nologo --verbosity quiet > "$logs/build.log" 2>&1 < /dev/null; then
+if ! dotnet build Pengx.Sdk.sln --configuration Release --nologo --verbosity quiet -p:UseSharedCompilation=true > "$logs/build.log" 2>&1 < /dev/null; then
     grep -E '(error|warning) [A-Z]+[0-9]+|MSB[0-9]+' "$logs/build.log" | sort -u | head -n 100 || tail -n 40 "$logs/build.log"
     echo "The build failed; its log is $logs/build.log."
     finish 0 1 0
@@ -118,6 +118,7 @@ lane() {
 # little of its environment, but the temporary directory. It is short because socket paths are.
 export PENGX_TEST_RUN=$$-$RANDOM
 TMPDIR=$(mktemp -d /tmp/px.XXXXXX)
+chmod 0711 -- "$TMPDIR" # guests that run as another user pass through it, as through /tmp
 export TMPDIR
 lane ${machines[@]+"${machines[@]}"} &
 first=$!

@@ -24,6 +24,11 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
     private const int SectorSize = 512;
     private const string ProbePrefix = ".pengx-probe-";
 
+    // A process that is just being started holds copies of our descriptors, and their locks with them, until it has become its
+    // program: what looks owned by another may be ours of a moment ago.
+    private const int OwnerAttempts = 100;
+    private static readonly TimeSpan s_ownerPause = TimeSpan.FromMilliseconds(20);
+
     private readonly ImageTool _images = new(runner, options, timeProvider);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
     private readonly ILogger _logger = logger ?? NullLogger<LocalStorage>.Instance;
@@ -78,7 +83,18 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
     public async Task DeleteAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
     {
         using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
-        await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
+        var clean = await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
+        for (var attempt = 1; !clean; attempt++)
+        {
+            await Task.Delay(s_ownerPause, TimeProvider.System, cancellationToken).ConfigureAwait(false);
+            clean = await InBackground(storlink, () => RemoveLeftovers(storlink, DirectoryOf(storlink), disk), cancellationToken).ConfigureAwait(false);
+
+            // A maker that lived has finished its work: that is not ours to take away.
+            if (attempt == OwnerAttempts || (clean && VolumeName.Finals(disk).Any(name => Posix.Status(Path.Combine(DirectoryOf(storlink), name)) is not null)))
+            {
+                throw new InUseException($"Disk {disk} is being made on storlink {storlink.Id} by another process.");
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -429,6 +445,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
 
     private static Progress? Share(IProgress<ByteProgress>? progress, DataSize total) => progress is null ? null : new(progress, total.Bytes);
 
+    /// <returns>Whether nothing is left; what another process is making stays.</returns>
     private bool Delete(Storlink storlink, DiskId disk)
     {
         var directory = DirectoryOf(storlink);
@@ -454,9 +471,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
             _logger.VolumeDeleted(disk, storlink.Id);
         }
 
-        return RemoveLeftovers(storlink, directory, disk)
-            ? true
-            : throw new InUseException($"Disk {disk} is being made on storlink {storlink.Id} by another process.");
+        return RemoveLeftovers(storlink, directory, disk);
     }
 
     /// <summary>Removes what interrupted calls left of a disk.</summary>
