@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net.Sockets;
 using Pengx.Qmp;
 
@@ -6,12 +7,29 @@ namespace Pengx.Benchmarks.Qmp;
 
 /// <summary>
 /// The client against bare sockets with the same bytes, at one real QEMU, in alternating rounds of one run: on a shared machine only
-/// the ratio within a round means anything. Run with <c>qmp-real</c>; prints a table.
+/// the ratio within a round means anything. Run with <c>qmp-real</c>; prints a table. With <c>PENGX_QEMU_PYTHON</c> naming the folder
+/// that holds QEMU's own Python package (<c>python</c> in QEMU's source), that client takes part.
 /// </summary>
 internal static class RealMonitorComparison
 {
     private const int Rounds = 5;
     private const int Commands = 2000;
+    private const string PythonProgram = """
+        import asyncio, sys, time
+        from qemu.qmp import QMPClient
+
+        async def main(path, count):
+            client = QMPClient("bench")
+            await client.connect(path)
+            started = time.perf_counter()
+            for _ in range(count):
+                await client.execute("query-status")
+            print(count / (time.perf_counter() - started))
+            await client.disconnect()
+
+        asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+        """;
+
     private static readonly byte[] s_command = [.. "{\"execute\":\"query-status\",\"id\":1}\n"u8];
 
     internal static async Task RunAsync()
@@ -19,9 +37,11 @@ internal static class RealMonitorComparison
         string directory = Directory.CreateTempSubdirectory("pengx-bench-").FullName;
         string ours = Path.Combine(directory, "ours");
         string bare = Path.Combine(directory, "bare");
+        string python = Path.Combine(directory, "python");
+        string? package = Environment.GetEnvironmentVariable("PENGX_QEMU_PYTHON");
         using Process qemu = Process.Start(
             "qemu-system-x86_64",
-            ["-machine", "none", "-nodefaults", "-display", "none", "-qmp", $"unix:{ours},server=on,wait=off", "-qmp", $"unix:{bare},server=on,wait=off"]);
+            ["-machine", "none", "-nodefaults", "-display", "none", "-qmp", $"unix:{ours},server=on,wait=off", "-qmp", $"unix:{bare},server=on,wait=off", "-qmp", $"unix:{python},server=on,wait=off"]);
         try
         {
             await using QmpClient client = await ConnectAsync(ours);
@@ -72,7 +92,8 @@ internal static class RealMonitorComparison
                         }
                     }
                 });
-                rounds.Add([sequentialBare, sequential, sequential / sequentialBare, pipelined, schema, eventRate, allocated]);
+                double pythonRate = package is null ? double.NaN : await PythonAsync(package, python);
+                rounds.Add([sequentialBare, sequential, sequential / sequentialBare, pythonRate, sequential / pythonRate, pipelined, schema, eventRate, allocated]);
             }
 
             await client.DisposeAsync();
@@ -84,7 +105,7 @@ internal static class RealMonitorComparison
                     await again.ExecuteAsync(QmpCommands.QueryStatus);
                 }
             });
-            string[] names = ["bare socket, sequential, round trips/s", "client, sequential, round trips/s", "client / bare socket", "client, pipelined, commands/s", "query-qmp-schema, replies/s", "events/s", "bytes allocated per command"];
+            string[] names = ["bare socket, sequential, round trips/s", "client, sequential, round trips/s", "client / bare socket", "QEMU's Python client, sequential, round trips/s", "client / Python client", "client, pipelined, commands/s", "query-qmp-schema, replies/s", "events/s", "bytes allocated per command"];
             for (int column = 0; column < names.Length; column++)
             {
                 double[] values = [.. rounds.Select(round => round[column]).Order()];
@@ -113,6 +134,20 @@ internal static class RealMonitorComparison
         long started = Stopwatch.GetTimestamp();
         await action();
         return count / Stopwatch.GetElapsedTime(started).TotalSeconds;
+    }
+
+    private static async Task<double> PythonAsync(string package, string path)
+    {
+        ProcessStartInfo start = new("python3") { RedirectStandardOutput = true };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add(PythonProgram);
+        start.ArgumentList.Add(path);
+        start.ArgumentList.Add(Commands.ToString(CultureInfo.InvariantCulture));
+        start.Environment["PYTHONPATH"] = package;
+        using Process client = Process.Start(start)!;
+        string printed = await client.StandardOutput.ReadToEndAsync();
+        await client.WaitForExitAsync();
+        return double.Parse(printed, CultureInfo.InvariantCulture);
     }
 
     private static async Task<QmpClient> ConnectAsync(string path)
