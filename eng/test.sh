@@ -42,6 +42,7 @@ finish() { # PASSED FAILED SKIPPED
 
 # Without the guest its tests are skipped with that reason, or fail where PENGX_REQUIRE demands them.
 "$here/guest.sh" > /dev/null || echo 'The test guest could not be built; the tests that boot it will say so.'
+"$here/xen-tools.sh" > /dev/null || echo "Xen's tools could not be unpacked; the tests that ask them will say so."
 
 # Build output goes to a file: a compiler server that stays behind must not hold this script's output open.
 echo 'Building ...'
