@@ -16,4 +16,12 @@ public static class Vdev
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, MaxDisks);
         return $"xvd{(char)('a' + (index < 2 ? index : index + 1))}";
     }
+
+    /// <summary>The letter of a disk's device: <c>a</c> for <c>xvda</c>.</summary>
+    /// <param name="vdev">The device, <c>xvda</c> to <c>xvdz</c>.</param>
+    /// <exception cref="InvalidFieldException">It is another device.</exception>
+    internal static char LetterOf(string vdev) =>
+        vdev is { Length: 4 } && vdev.StartsWith("xvd", StringComparison.Ordinal) && vdev[3] is >= 'a' and <= 'z'
+            ? vdev[3]
+            : throw new InvalidFieldException("vdev", vdev, "it must be xvda to xvdz.");
 }

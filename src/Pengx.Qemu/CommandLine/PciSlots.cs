@@ -15,15 +15,11 @@ internal static class PciSlots
     public const string NicBus = "nics";
 
     private const int FirstDisk = 4;
-    private const string VdevPrefix = "xvd";
 
     /// <summary>The slot of a disk.</summary>
     /// <param name="vdev">Its vdev, <c>xvda</c> to <c>xvdz</c>.</param>
     /// <exception cref="InvalidFieldException">It is another vdev.</exception>
-    public static int OfDisk(string vdev) =>
-        vdev is { Length: 4 } && vdev.StartsWith(VdevPrefix, StringComparison.Ordinal) && vdev[3] is >= 'a' and <= 'z'
-            ? FirstDisk + (vdev[3] - 'a')
-            : throw new InvalidFieldException("vdev", vdev, "it must be xvda to xvdz.");
+    public static int OfDisk(string vdev) => FirstDisk + (Vdev.LetterOf(vdev) - 'a');
 
     /// <summary>A slot as QEMU writes it.</summary>
     /// <param name="slot">The slot.</param>

@@ -39,9 +39,9 @@ internal sealed class DomainFiles
 
     public bool HasRunDirectory => Directory.Exists(RunDirectory);
 
-    public bool IsDefined => File.Exists(DefinitionFile);
+    public bool IsDefined => File.Exists(DefinitionPath);
 
-    private string DefinitionFile => Path.Combine(_state, "definition.json");
+    private string DefinitionPath => Path.Combine(_state, "definition.json");
 
     private string RunFile => Path.Combine(_state, "run.json");
 
@@ -57,21 +57,11 @@ internal sealed class DomainFiles
             DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
         }
 
-        return DurableFile.WriteAsync(DefinitionFile, StoredDefinition.From(definition), QemuJsonContext.Default.StoredDefinition, cancellationToken);
+        return DefinitionFile.WriteAsync(DefinitionPath, definition, cancellationToken);
     }
 
     /// <exception cref="HypervisorException">The file is damaged.</exception>
-    public DomainDefinition? ReadDefinition()
-    {
-        try
-        {
-            return DurableFile.Read(DefinitionFile, QemuJsonContext.Default.StoredDefinition)?.ToDefinition();
-        }
-        catch (Exception exception) when (exception is JsonException or FormatException or IOException or UnauthorizedAccessException)
-        {
-            throw new HypervisorException($"The stored definition of domain {_id} cannot be read: {exception.Message}", exception);
-        }
-    }
+    public DomainDefinition? ReadDefinition() => DefinitionFile.Read(DefinitionPath, _id);
 
     public Task WriteRunAsync(RunRecord record, CancellationToken cancellationToken) =>
         DurableFile.WriteAsync(RunFile, record, QemuJsonContext.Default.RunRecord, cancellationToken);
@@ -135,7 +125,7 @@ internal sealed class DomainFiles
         if (Directory.Exists(_state))
         {
             // The definition first: a directory without one is a domain that is not defined.
-            File.Delete(DefinitionFile);
+            File.Delete(DefinitionPath);
             Directory.Delete(_state, recursive: true);
             DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
         }

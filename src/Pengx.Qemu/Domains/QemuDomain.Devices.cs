@@ -10,7 +10,7 @@ internal sealed partial class QemuDomain
 
     public Task PlugDiskAsync(DomainDisk disk, CancellationToken cancellationToken)
     {
-        DomainRules.Check(disk);
+        DefinitionRules.Check(disk);
         return RunVerbAsync("disk plug", token => PlugDiskCoreAsync(disk, token), cancellationToken);
     }
 

@@ -32,7 +32,7 @@ internal sealed class QemuEnvironment : IDisposable
 
     public AcceleratorProbe Probe { get; }
 
-    public DomainEvents Events { get; } = new();
+    public DomainEventHub Events { get; } = new();
 
     public string RunDirectory { get; }
 

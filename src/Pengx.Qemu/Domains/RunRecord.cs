@@ -52,7 +52,6 @@ internal sealed record CrashRecord(DateTimeOffset At, string Reason);
 internal sealed record KvmProof(string BootId, string Qemu, bool Works, string Reason);
 
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(StoredDefinition))]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(CrashRecord))]
 [JsonSerializable(typeof(KvmProof))]

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Pengx.Qemu;
+namespace Pengx;
 
 /// <summary>What <c>/proc</c> and <c>/sys</c> say of the host.</summary>
 internal sealed class HostReadings

@@ -1,6 +1,37 @@
 using System.Globalization;
+using System.Runtime.Versioning;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 
-namespace Pengx.Qemu;
+namespace Pengx;
+
+/// <summary>The file in which a driver keeps a domain's definition, durably.</summary>
+[UnsupportedOSPlatform("windows")]
+internal static class DefinitionFile
+{
+    /// <summary>Replaces it.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="definition">The definition.</param>
+    /// <param name="cancellationToken">Ends the call; the old file stays.</param>
+    public static Task WriteAsync(string path, DomainDefinition definition, CancellationToken cancellationToken) =>
+        DurableFile.WriteAsync(path, StoredDefinition.From(definition), StoredDefinitionJson.Default.StoredDefinition, cancellationToken);
+
+    /// <summary>Reads it; <see langword="null"/> when there is none.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="id">Whose it is, for the error.</param>
+    /// <exception cref="HypervisorException">It is damaged.</exception>
+    public static DomainDefinition? Read(string path, DomainId id)
+    {
+        try
+        {
+            return DurableFile.Read(path, StoredDefinitionJson.Default.StoredDefinition)?.ToDefinition();
+        }
+        catch (Exception exception) when (exception is JsonException or FormatException or IOException or UnauthorizedAccessException)
+        {
+            throw new HypervisorException($"The stored definition of domain {id} cannot be read: {exception.Message}", exception);
+        }
+    }
+}
 
 /// <summary>A definition as it lies on disk: plain values, so that the file outlives changes of the domain's types.</summary>
 internal sealed record StoredDefinition
@@ -128,3 +159,7 @@ internal sealed record StoredLayer
         return new(location, DiskFormatNames.TryParse(Format, out var format) ? format : throw new FormatException($"'{Format}' is no disk format."));
     }
 }
+
+[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(StoredDefinition))]
+internal sealed partial class StoredDefinitionJson : JsonSerializerContext;

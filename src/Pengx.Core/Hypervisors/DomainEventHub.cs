@@ -1,9 +1,9 @@
 using System.Threading.Channels;
 
-namespace Pengx.Qemu;
+namespace Pengx;
 
-/// <summary>Hands events to whoever subscribed; a slow reader loses the oldest and holds nobody up.</summary>
-internal sealed class DomainEvents
+/// <summary>What every driver needs for <see cref="IHypervisorDriver.WatchAsync"/>: hands events to whoever subscribed; a slow reader loses the oldest and holds nobody up.</summary>
+internal sealed class DomainEventHub
 {
     private const int Capacity = 1024;
 
@@ -66,11 +66,11 @@ internal sealed class DomainEvents
 
     private sealed class Subscription : IAsyncEnumerable<DomainEvent>
     {
-        private readonly DomainEvents _owner;
+        private readonly DomainEventHub _owner;
         private readonly Channel<DomainEvent> _channel;
         private readonly CancellationToken _lifetime;
 
-        public Subscription(DomainEvents owner, Channel<DomainEvent> channel, CancellationToken lifetime)
+        public Subscription(DomainEventHub owner, Channel<DomainEvent> channel, CancellationToken lifetime)
         {
             _owner = owner;
             _channel = channel;
