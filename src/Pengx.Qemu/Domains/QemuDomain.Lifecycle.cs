@@ -79,39 +79,7 @@ internal sealed partial class QemuDomain
             },
             cancellationToken);
 
-    public async Task DestroyAsync(CancellationToken cancellationToken)
-    {
-        lock (_gate)
-        {
-            _destroyers++;
-            _destroying ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
-            _current?.Cancel();
-        }
-
-        try
-        {
-            await _verbs.WaitAsync(cancellationToken).ConfigureAwait(false);
-            try
-            {
-                await DestroyCoreAsync(cancellationToken).ConfigureAwait(false);
-            }
-            finally
-            {
-                _verbs.Release();
-            }
-        }
-        finally
-        {
-            lock (_gate)
-            {
-                if (--_destroyers == 0)
-                {
-                    _destroying!.SetResult();
-                    _destroying = null;
-                }
-            }
-        }
-    }
+    public Task DestroyAsync(CancellationToken cancellationToken) => _turns.TakeFirstAsync(DestroyCoreAsync, cancellationToken);
 
     /// <summary>Takes up the process that was found for this domain.</summary>
     /// <param name="pid">The process.</param>

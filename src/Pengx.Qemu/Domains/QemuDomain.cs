@@ -16,11 +16,8 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
     private static readonly TimeSpan s_resetEcho = TimeSpan.FromSeconds(2);
 
     private readonly Lock _gate = new();
-    private readonly SemaphoreSlim _verbs = new(1, 1);
+    private readonly DomainTurns _turns = new(id, detached);
     private readonly DomainFiles _files = environment.FilesOf(id);
-    private CancellationTokenSource? _current;
-    private TaskCompletionSource? _destroying;
-    private int _destroyers;
     private QemuRun? _run;
     private CrashRecord? _crash;
     private Task _watch = Task.CompletedTask;
@@ -75,73 +72,32 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
 
         await _watch.ConfigureAwait(false);
         Run?.Process.Dispose();
-        _verbs.Dispose();
+        _turns.Dispose();
     }
 
     /// <summary>Runs a verb alone on the domain. A destroy that comes ends it.</summary>
     private async Task<T> RunVerbAsync<T>(string verb, Func<CancellationToken, Task<T>> body, CancellationToken cancellationToken)
     {
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
-        await EnterAsync(linked, cancellationToken).ConfigureAwait(false);
         try
         {
-            return await body(linked.Token).ConfigureAwait(false);
+            return await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested && linked.IsCancellationRequested)
-        {
-            throw new HypervisorException(detached.IsCancellationRequested
-                ? $"Domain {id}: the driver was closed during {verb}."
-                : $"Domain {id} was destroyed during {verb}.");
-        }
-        catch (Exception exception) when (exception is QmpException)
+        catch (QmpException exception)
         {
             throw Translate(verb, exception);
         }
-        finally
-        {
-            Leave();
-        }
     }
 
-    private Task<bool> RunVerbAsync(string verb, Func<CancellationToken, Task> body, CancellationToken cancellationToken) =>
-        RunVerbAsync(
-            verb,
-            async token =>
-            {
-                await body(token).ConfigureAwait(false);
-                return true;
-            },
-            cancellationToken);
-
-    private async Task EnterAsync(CancellationTokenSource linked, CancellationToken cancellationToken)
+    private async Task RunVerbAsync(string verb, Func<CancellationToken, Task> body, CancellationToken cancellationToken)
     {
-        while (true)
+        try
         {
-            await _verbs.WaitAsync(cancellationToken).ConfigureAwait(false);
-            Task? destroying;
-            lock (_gate)
-            {
-                destroying = _destroying?.Task;
-                if (destroying is null)
-                {
-                    _current = linked;
-                    return;
-                }
-            }
-
-            _verbs.Release();
-            await destroying.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-    }
-
-    private void Leave()
-    {
-        lock (_gate)
+        catch (QmpException exception)
         {
-            _current = null;
+            throw Translate(verb, exception);
         }
-
-        _verbs.Release();
     }
 
     private PengxException Translate(string verb, Exception exception) => exception switch
