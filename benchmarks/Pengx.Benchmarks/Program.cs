@@ -1,9 +1,23 @@
 using BenchmarkDotNet.Running;
+using Pengx.Benchmarks.Copying;
 using Pengx.Benchmarks.Qmp;
+using Pengx.Benchmarks.Xenstore;
 
 if (args is ["qmp-real"])
 {
     await RealMonitorComparison.RunAsync();
+    return;
+}
+
+if (args is ["xenstore-real"])
+{
+    await RealXenstoredComparison.RunAsync();
+    return;
+}
+
+if (args is ["copy-real", .. var rest])
+{
+    await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1));
     return;
 }
 
