@@ -29,6 +29,14 @@ public sealed record BlockLocation(string Path) : DiskLocation
 /// <param name="Image">The image.</param>
 public sealed record RbdLocation(string Pool, string Image) : DiskLocation
 {
+    /// <summary>The configuration file of the cluster: an absolute path, which names its monitors and where the user's key lies.</summary>
+    /// <value>Default none: the file that Ceph's libraries look for.</value>
+    public string? ConfigurationFile { get; init; }
+
+    /// <summary>The Ceph user, without <c>client.</c>.</summary>
+    /// <value>Default none: Ceph's own default, <c>admin</c>.</value>
+    public string? User { get; init; }
+
     /// <summary><c>pool/image</c>.</summary>
     public override string ToString() => $"{Pool}/{Image}";
 }

@@ -84,12 +84,29 @@ internal static class DefinitionRules
                 case BlockLocation block:
                     CheckPath("disk", block.Path);
                     break;
+                case RbdLocation rbd:
+                    CheckRbd(rbd);
+                    break;
             }
 
             if (disk.Layers[index].Format == DiskFormat.Raw && index < disk.Layers.Count - 1)
             {
                 throw new InvalidFieldException("disk", disk.Id.ToString(), "a raw image has nothing beneath it.");
             }
+        }
+    }
+
+    // Empty names mean another default of each library, and a relative path another file for each process.
+    private static void CheckRbd(RbdLocation rbd)
+    {
+        if (rbd.Pool.Length == 0 || rbd.Image.Length == 0 || rbd.User is "")
+        {
+            throw new InvalidFieldException("disk", rbd.ToString(), "an RBD image has a pool and a name, and its user is not empty.");
+        }
+
+        if (rbd.ConfigurationFile is { } file)
+        {
+            CheckPath("disk", file);
         }
     }
 

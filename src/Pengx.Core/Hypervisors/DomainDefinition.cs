@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Text;
+
 namespace Pengx;
 
 /// <summary>Everything a hypervisor must know of a domain to run it: what a driver stores and starts from.</summary>
@@ -49,6 +52,17 @@ public sealed record DomainDefinition
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Id, Name, Cpus, Memory, Disks.Count, Nics.Count);
+
+    // What a record prints of itself ends up in logs and errors: the password must not.
+    private bool PrintMembers(StringBuilder builder)
+    {
+        builder.Append(
+            CultureInfo.InvariantCulture,
+            $"Id = {Id}, Name = {Name}, Cpus = {Cpus}, MaxCpus = {MaxCpus}, Memory = {Memory}, MaxMemory = {MaxMemory}, IsWindows = {IsWindows}, "
+            + $"Disks = [{string.Join(", ", Disks)}], Nics = [{string.Join(", ", Nics)}], VncPassword = {(VncPassword is null ? "" : "***")}, "
+            + $"IsoPath = {IsoPath}, PciDevices = [{string.Join(", ", PciDevices)}]");
+        return true;
+    }
 }
 
 /// <summary>A disk of a domain: an image with everything beneath it, named in full so that no tool ever has to probe.</summary>
@@ -73,6 +87,12 @@ public sealed record DomainDisk
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Id, Vdev, Layers.Count);
+
+    private bool PrintMembers(StringBuilder builder)
+    {
+        builder.Append(CultureInfo.InvariantCulture, $"Id = {Id}, Layers = [{string.Join(", ", Layers)}], Vdev = {Vdev}, ReadOnly = {ReadOnly}");
+        return true;
+    }
 }
 
 /// <summary>One image of a disk's chain.</summary>

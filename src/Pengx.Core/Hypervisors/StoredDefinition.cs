@@ -137,13 +137,17 @@ internal sealed record StoredLayer
 
     public string? Image { get; init; }
 
+    public string? ConfigurationFile { get; init; }
+
+    public string? User { get; init; }
+
     public required string Format { get; init; }
 
     public static StoredLayer From(DiskLayer layer) => layer.Location switch
     {
         FileLocation file => new() { Kind = File, Path = file.Path, Format = layer.Format.Name },
         BlockLocation block => new() { Kind = Block, Path = block.Path, Format = layer.Format.Name },
-        RbdLocation rbd => new() { Kind = Rbd, Pool = rbd.Pool, Image = rbd.Image, Format = layer.Format.Name },
+        RbdLocation rbd => new() { Kind = Rbd, Pool = rbd.Pool, Image = rbd.Image, ConfigurationFile = rbd.ConfigurationFile, User = rbd.User, Format = layer.Format.Name },
         _ => throw new ArgumentOutOfRangeException(nameof(layer), layer.Location, "No such kind of location."),
     };
 
@@ -153,7 +157,11 @@ internal sealed record StoredLayer
         {
             File => new FileLocation(Path ?? throw new FormatException("A file has no path.")),
             Block => new BlockLocation(Path ?? throw new FormatException("A block device has no path.")),
-            Rbd => new RbdLocation(Pool ?? throw new FormatException("An RBD image has no pool."), Image ?? throw new FormatException("An RBD image has no name.")),
+            Rbd => new RbdLocation(Pool ?? throw new FormatException("An RBD image has no pool."), Image ?? throw new FormatException("An RBD image has no name."))
+            {
+                ConfigurationFile = ConfigurationFile,
+                User = User,
+            },
             _ => throw new FormatException($"'{Kind}' is no kind of location."),
         };
         return new(location, DiskFormatNames.TryParse(Format, out var format) ? format : throw new FormatException($"'{Format}' is no disk format."));

@@ -415,7 +415,10 @@ public abstract class StorageBackendContract
         }
     }
 
-    private static string PathOf(DiskLayer layer) => layer.Location.ToString() ?? "";
+    /// <summary>What QEMU's tools call an image.</summary>
+    private static string PathOf(DiskLayer layer) => layer.Location is RbdLocation rbd
+        ? $"rbd:{rbd}{(rbd.ConfigurationFile is { } file ? $":conf={file}" : "")}{(rbd.User is { } user ? $":id={user}" : "")}"
+        : layer.Location.ToString() ?? "";
 
     private static async Task<ProcessResult> RunAsync(string program, params string[] arguments)
     {

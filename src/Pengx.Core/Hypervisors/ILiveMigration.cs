@@ -1,0 +1,23 @@
+namespace Pengx;
+
+/// <summary>An optional ability of a driver: moving a running guest to another host of the same kind, which sees the same disks
+/// at the same paths (found with <see cref="IHypervisorDriver.TryGetFeature{TFeature}"/>).</summary>
+public interface ILiveMigration
+{
+    /// <summary>Says early what stands in the way, before anything is changed: what this host, the domain's configuration or its
+    /// state does not allow. It does not ask the other host.</summary>
+    /// <param name="id">The domain.</param>
+    /// <param name="host">The other host's name or address.</param>
+    /// <param name="cancellationToken">Ends the check.</param>
+    /// <exception cref="InvalidFieldException">The host's name or address breaks its rule.</exception>
+    /// <exception cref="WrongStateException">The domain does not run, or cannot be moved; the message says why.</exception>
+    Task CheckMigrationAsync(DomainId id, string host, CancellationToken cancellationToken = default);
+
+    /// <summary>Moves a running domain with the stored configuration and returns when it runs there and is gone here. The other
+    /// host's driver takes it up by itself; its stored configuration is the caller's to make there.</summary>
+    /// <param name="id">The domain.</param>
+    /// <param name="host">The other host's name or address.</param>
+    /// <param name="cancellationToken">Gives the move up before it begins; a driver that cannot stop one halfway finishes it.</param>
+    /// <exception cref="HypervisorException">The move failed: the message says which side the domain is on. It never runs on both.</exception>
+    Task MigrateAsync(DomainId id, string host, CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,84 @@
+namespace Pengx.Xen;
+
+// Moving a running domain to another host.
+internal sealed partial class XenDomain
+{
+    // What xl calls a domain here while it hands it over.
+    private const string AwaySuffix = "--migratedaway";
+
+    public async Task CheckMigrationAsync(string host, CancellationToken cancellationToken)
+    {
+        var definition = RequireDefinition();
+        _ = MigrateCommand(1, host);
+        var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
+        if (run is not { State: VmState.Running, IsLeaving: false })
+        {
+            throw new WrongStateException($"Domain {id} cannot be moved: only one that runs can.");
+        }
+
+        if (definition.PciDevices.Count > 0)
+        {
+            throw new WrongStateException($"Domain {id} cannot be moved: it has devices of this host ({string.Join(", ", definition.PciDevices)}).");
+        }
+
+        var kind = environment.Guests.Kind;
+        if (kind == XlGuestKind.Pv && !(await environment.Xl.GetInfoAsync(cancellationToken).ConfigureAwait(false)).HasShadowPaging)
+        {
+            throw new WrongStateException($"Domain {id} cannot be moved: this Xen was built without shadow paging, by which it would follow what a running PV guest writes.");
+        }
+
+        // Xen makes only the QEMU of an HVM guest let go of its images before the other host's opens them.
+        if (kind != XlGuestKind.Hvm && !environment.Options.MigrateQcow2WithoutHvm
+            && definition.Disks.FirstOrDefault(disk => disk.Layers[0].Format == DiskFormat.Qcow2) is { } qcow2)
+        {
+            throw new WrongStateException(
+                $"Domain {id} cannot be moved while it runs: disk {qcow2.Id} is qcow2, whose tables the other host would read before this one has written them back. Raw disks can be moved.");
+        }
+    }
+
+    public async Task MigrateAsync(string host, CancellationToken cancellationToken)
+    {
+        await CheckMigrationAsync(host, cancellationToken).ConfigureAwait(false);
+        await _turns.TakeAsync(
+            "migration",
+            async token =>
+            {
+                var run = await RequireRunAsync(token).ConfigureAwait(false);
+
+                // Not cancelled from here on: xl ended in the middle can leave a guest suspended that nothing wakes.
+                var command = MigrateCommand(run.Domain, host);
+                var result = await environment.Xl.TryAsync(command, CancellationToken.None).ConfigureAwait(false);
+                if (result.ExitCode != 0)
+                {
+                    throw await ExplainFailureAsync(command, host, result).ConfigureAwait(false);
+                }
+
+                _ = await environment.Table.WaitAsync(id, static now => now is null, CancellationToken.None).ConfigureAwait(false);
+                await RemoveRemainsAsync(CancellationToken.None).ConfigureAwait(false);
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    // What libxl keeps of the domain is what it was created with; what is stored here is what holds.
+    private XlCommand MigrateCommand(int domain, string host) => XlCommand.Migrate(domain, host, _files.Configuration, [.. environment.Options.SshOptions]);
+
+    private async Task<HypervisorException> ExplainFailureAsync(XlCommand command, string host, ProcessResult result)
+    {
+        var why = XlError.Parse(result.Error).Message;
+        var run = await ReadRunAsync(CancellationToken.None).ConfigureAwait(false);
+        var row = environment.Table.FindRow(id);
+        if (row is null)
+        {
+            return new($"Domain {id}: xl {command.Verb} to {host} failed after the domain had left: {why}. It is no longer here; look for it on {host}.");
+        }
+
+        if (row.Name is { } name && name.EndsWith(AwaySuffix, StringComparison.Ordinal))
+        {
+            _ = await environment.Xl.TryAsync(XlCommand.Rename(row.Domain, XlName.For(id, name[..^AwaySuffix.Length])), CancellationToken.None).ConfigureAwait(false);
+        }
+
+        return run is { State: VmState.Running, IsLeaving: false }
+            ? new($"Domain {id}: xl {command.Verb} to {host} failed, and it goes on here: {why}.")
+            : new($"Domain {id}: xl {command.Verb} to {host} failed, and it stands still here: {why}. Make sure that {host} does not run it, then destroy and start it.");
+    }
+}

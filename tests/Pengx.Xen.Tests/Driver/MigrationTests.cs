@@ -1,0 +1,180 @@
+namespace Pengx.Xen.Tests;
+
+/// <summary>Moving a running guest: what is refused before anything happens, and what is left when it fails.</summary>
+public sealed class MigrationTests : XenDriverTest
+{
+    [Fact]
+    public async Task Guest_leaves_with_the_configuration_that_holds()
+    {
+        var driver = await StartDriverAsync();
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        var id = await RunAsync(driver, definition);
+        await driver.Domains.DefineAsync(definition with { MaxCpus = 7 }, Stop);
+        var number = Xen.Get(id).Number;
+        await Migration(driver).MigrateAsync(id, "host2", Stop);
+        Assert.Equal(
+            ["migrate", "-C", ConfigurationOf(id), "-s", "ssh -o BatchMode=yes", Number(number), "host2"],
+            Assert.Single(Xen.CallsOf("migrate")));
+        Assert.Null(await StateAsync(driver, id));
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Stopped);
+        Assert.False(File.Exists(SocketOf(id)));
+    }
+
+    [Theory]
+    [InlineData("host;reboot")]
+    [InlineData("$(reboot)")]
+    [InlineData("-oProxyCommand=reboot")]
+    [InlineData("host 2")]
+    [InlineData("host\n2")]
+    [InlineData("root@host2")]
+    [InlineData("")]
+    public async Task Host_name_that_a_shell_would_read_is_refused(string host)
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        await Assert.ThrowsAsync<InvalidFieldException>(() => Migration(driver).CheckMigrationAsync(id, host, Stop));
+        await Assert.ThrowsAsync<InvalidFieldException>(() => Migration(driver).MigrateAsync(id, host, Stop));
+        Assert.Empty(Xen.CallsOf("migrate"));
+    }
+
+    [Fact]
+    public async Task Guest_that_is_paused_or_does_not_run_is_refused()
+    {
+        var driver = await StartDriverAsync();
+        var definition = Define();
+        await driver.Domains.DefineAsync(definition, Stop);
+        await RefusedAsync(driver, definition.Id, "only one that runs");
+        await driver.Domains.StartAsync(definition.Id, Stop);
+        await driver.Domains.PauseAsync(definition.Id, Stop);
+        await RefusedAsync(driver, definition.Id, "only one that runs");
+    }
+
+    [Fact]
+    public async Task Guest_with_devices_of_the_host_is_refused()
+    {
+        var driver = await StartDriverAsync();
+        Assert.True(PciAddress.TryParse("0000:03:10.0", out var device));
+        var id = await RunAsync(driver, Define() with { PciDevices = [device] });
+        await RefusedAsync(driver, id, "0000:03:10.0");
+    }
+
+    [Fact]
+    public async Task PV_guest_is_refused_where_Xen_has_no_shadow_paging()
+    {
+        File.WriteAllBytes(Folder.At("kernel"), []);
+        var driver = await StartDriverAsync(options => options.Guests = new() { Kind = XlGuestKind.Pv, Kernel = Folder.At("kernel") });
+        var id = await RunAsync(driver, Define());
+        await RefusedAsync(driver, id, "shadow paging");
+        Xen.Capabilities += " shadow";
+        await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+    }
+
+    [Fact]
+    public async Task PVH_guest_with_qcow2_disks_is_refused_unless_allowed()
+    {
+        File.WriteAllBytes(Folder.At("kernel"), []);
+        void Pvh(XenOptions options) => options.Guests = new() { Kind = XlGuestKind.Pvh, Kernel = Folder.At("kernel") };
+        var driver = await StartDriverAsync(Pvh);
+        var qcow2 = Disk(0, DiskFormat.Qcow2);
+        var id = await RunAsync(driver, Define() with { Disks = [qcow2] });
+        await RefusedAsync(driver, id, qcow2.Id.ToString());
+
+        await driver.DisposeAsync();
+        var allowing = await StartDriverAsync(options =>
+        {
+            Pvh(options);
+            options.MigrateQcow2WithoutHvm = true;
+        });
+        await Migration(allowing).CheckMigrationAsync(id, "host2", Stop);
+    }
+
+    [Fact]
+    public async Task Host_that_cannot_be_reached_leaves_the_guest_running_here()
+    {
+        var recorded = Recorded.Read("xl/163");
+        Xen.Instead = call => call[0] == "migrate" ? (recorded.ExitCode, recorded.Error) : null;
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        var error = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains("goes on here", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Could not resolve hostname", error.Message, StringComparison.Ordinal);
+        Assert.Equal(VmState.Running, await StateAsync(driver, id));
+        Assert.Empty(Xen.CallsOf("rename"));
+    }
+
+    [Fact]
+    public async Task Guest_that_failed_on_the_way_gets_its_name_back_and_is_not_let_go_on()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define("web"));
+        Xen.Instead = call =>
+        {
+            if (call[0] != "migrate")
+            {
+                return null;
+            }
+
+            // xl calls it so here while the other host takes over; its memory is there already.
+            var domain = Xen.Get(id);
+            domain.Name += "--migratedaway";
+            domain.Reason = 's';
+            return (1, "migration sender: Error, target reported 1.\nfailed during final handshake\n");
+        };
+        var error = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains("stands still here", error.Message, StringComparison.Ordinal);
+        Assert.Contains("final handshake", error.Message, StringComparison.Ordinal);
+        Assert.Equal("web", Xen.Get(id).Name);
+        Assert.Empty(Xen.CallsOf("unpause"));
+        Assert.Empty(Xen.CallsOf("destroy"));
+    }
+
+    [Fact]
+    public async Task Guest_that_is_gone_after_a_failure_is_told_to_be_looked_for_there()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        Xen.Instead = call =>
+        {
+            if (call[0] != "migrate")
+            {
+                return null;
+            }
+
+            Xen.Vanish(id);
+            return (1, "migration sender: transport is gone\n");
+        };
+        var error = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains("look for it on host2", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Move_that_has_begun_is_not_cancelled()
+    {
+        Gate moving = new();
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        Xen.Before = (call, token) => call[0] == "migrate" ? moving.PassAsync(token) : Task.CompletedTask;
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        var migrating = Migration(driver).MigrateAsync(id, "host2", cancel.Token);
+        await moving.ReachedAsync(Stop);
+        await cancel.CancelAsync();
+        Assert.False(migrating.IsCompleted);
+        moving.Open();
+        await migrating;
+        Assert.Empty(Xen.Domains);
+    }
+
+    private static ILiveMigration Migration(XenHypervisorDriver driver)
+    {
+        Assert.True(driver.TryGetFeature<ILiveMigration>(out var migration));
+        return migration;
+    }
+
+    private async Task RefusedAsync(XenHypervisorDriver driver, DomainId id, string why)
+    {
+        var error = await Assert.ThrowsAsync<WrongStateException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains(why, error.Message, StringComparison.Ordinal);
+        Assert.Empty(Xen.CallsOf("migrate"));
+    }
+}
