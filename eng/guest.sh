@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# guest.sh [OUTPUT_DIR] - builds the test guest's disk (guest.raw, guest.qcow2) from Debian's packages and prints its path.
+# guest.sh [OUTPUT_DIR] - builds the test guest's disk (guest.raw, guest.qcow2) from Debian's packages and prints its path; its
+# kernel and initramfs lie beside it (vmlinuz, initrd.img) for machines that boot without a disk.
 # The same packages and sources give the same bytes; an image that is up to date is left alone.
 set -euo pipefail
 export LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH=1600000000
@@ -42,7 +43,7 @@ versions() {
 
 sources=$(cd -- "$here" && sha256sum guest.sh guest/dhcp-event guest/init.c guest/record.h guest/syslinux.cfg | sha256sum | cut -d ' ' -f 1)
 packages=
-if [[ -f $output/guest.raw && -f $output/guest.qcow2 && -f $output/guest.key ]]; then
+if [[ -f $output/guest.raw && -f $output/guest.qcow2 && -f $output/vmlinuz && -f $output/initrd.img && -f $output/guest.key ]]; then
     key=$(< "$output/guest.key")
     # Asking for versions takes a second; there is nothing to ask as long as the package index is older than the image.
     [[ $output/guest.key -nt /var/lib/apt/lists ]] || packages=$(versions)
@@ -124,7 +125,7 @@ add_module() { # NAME: after everything it depends on; one that is built into th
     done
     printf '%s.ko\n' "$name" >> "$initramfs/modules/order"
 }
-for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon pvpanic_mmio button evdev; do
+for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon xen-blkfront xen-netfront pvpanic_mmio button evdev; do
     add_module "$name"
 done
 (
@@ -166,6 +167,7 @@ printf '%s\n%s\n' "$sources" "$packages" > "$work/guest.key"
 rm -f -- "$output/guest.key"
 mv -f -- "$raw" "$output/guest.raw"
 mv -f -- "$work/guest.qcow2" "$output/guest.qcow2"
+mv -f -- "$work/vmlinuz" "$work/initrd.img" "$output/"
 mv -f -- "$work/guest.key" "$output/guest.key"
 say "built from ${packages//$'\n'/ }"
 printf '%s\n' "$output/guest.raw"

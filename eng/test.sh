@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# test.sh [--lab] [FILTER] - installs what is missing, builds everything and runs every test; FILTER runs only the tests whose
-# full name contains it. Full logs are in artifacts/test-logs; the last line is "N passed, N failed, N skipped".
+# test.sh [--lab] [FILTER] - installs what is missing, builds everything and runs every test, with --lab also those that need a
+# real Xen host (docs/laboratory.md); FILTER runs only the tests whose full name contains it. Full logs are in
+# artifacts/test-logs; the last line is "N passed, N failed, N skipped".
 set -euo pipefail
 export LC_ALL=C.UTF-8 DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_UI_LANGUAGE=en MSBUILDDISABLENODEREUSE=1
 
@@ -87,27 +88,18 @@ run_project() { # NAME: leaves "passed failed skipped seconds note" in NAME.resu
         "$name" "$passed" "$failed" "$skipped" "$(( SECONDS - begun ))" "${note:+ ($note)}"
 }
 
-# Two lanes: whatever starts real machines runs one project after the other, everything else beside it.
+# Two lanes: whatever starts real machines, or a Ceph cluster, runs one project after the other, everything else beside it.
 machines=() others=() all=()
 for folder in tests/*.Tests; do
     name=$(basename -- "$folder")
     [[ -f $folder/$name.csproj ]] || continue
     all+=("$name")
-    if grep -rqsE --include='*.cs' 'GuestImage|qemu-system' "$folder"; then
+    if grep -rqsE --include='*.cs' 'GuestImage|qemu-system|ceph-osd' "$folder"; then
         machines+=("$name")
     else
         others+=("$name")
     fi
 done
-if $lab; then
-    if [[ -d tests/Pengx.Lab ]]; then
-        all+=(Pengx.Lab)
-        machines+=(Pengx.Lab)
-    else
-        echo 'The laboratory (a real Xen host) is not part of this release: --lab adds nothing.'
-    fi
-fi
-
 lane() {
     local name child=
     trap 'kill "$child" 2> /dev/null; exit 143' TERM
@@ -160,6 +152,28 @@ if (( ${#leftovers[@]} > 0 )); then
     failed=$(( failed + 1 ))
 fi
 rm -rf -- "$TMPDIR"
+unset TMPDIR PENGX_TEST_RUN
+
+# The laboratory comes last and alone: emulated hosts keep every processor busy.
+if $lab; then
+    echo
+    echo 'The laboratory ...'
+    laboratory=$logs/lab.result
+    trap 'kill "$child" 2> /dev/null; wait "$child"; echo Interrupted.; finish "$passed" "$(( failed + 1 ))" "$skipped"' INT TERM
+    "$here/lab.sh" test ${filter:+"$filter"} > "$laboratory" < /dev/null &
+    child=$!
+    wait "$child" || true
+    trap - INT TERM
+    sed '$d' -- "$laboratory"
+    read -r one _ two _ three _ < <(tail -n 1 -- "$laboratory") || true
+    if [[ ${one:-} =~ ^[0-9]+$ && ${two:-} =~ ^[0-9]+$ && ${three:-} =~ ^[0-9]+$ ]]; then
+        printf 'Pengx.Lab: %d passed, %d failed, %d skipped\n' "$one" "$two" "$three"
+        passed=$(( passed + one )) failed=$(( failed + two )) skipped=$(( skipped + three ))
+    else
+        echo 'The laboratory ended without a word.'
+        failed=$(( failed + 1 ))
+    fi
+fi
 echo
 (( passed + failed + skipped > 0 )) || echo 'No test ran.'
 finish "$passed" "$failed" "$skipped"

@@ -56,7 +56,7 @@ static int inputs[MAX_INPUTS];
 static int cpus;
 static long memory;
 static pid_t counter = -1;
-static volatile sig_atomic_t reboot_asked;
+static volatile sig_atomic_t stop_asked;
 
 /* One write per line: the terminal keeps lines of several processes whole. */
 static void say(const char *format, ...)
@@ -118,13 +118,16 @@ static void load_modules(void)
 {
     char path[128];
     char name[64];
+    char hypervisor[16] = "";
     FILE *order = fopen("/modules/order", "re");
     if (order == NULL)
         return;
+    read_text("/sys/hypervisor/type", hypervisor, sizeof hypervisor);
     while (fscanf(order, "%63s", name) == 1) {
         snprintf(path, sizeof path, "/modules/%s", name);
+        int foreign = strncmp(name, "xen", 3) == 0 && strcmp(hypervisor, "xen") != 0; /* refuses to load elsewhere */
         int file = open(path, O_RDONLY | O_CLOEXEC);
-        if (file < 0 || syscall(SYS_finit_module, file, "", 0) != 0)
+        if (!foreign && (file < 0 || syscall(SYS_finit_module, file, "", 0) != 0))
             say("module %s failed: %s", name, strerror(errno));
         if (file >= 0)
             close(file);
@@ -138,6 +141,8 @@ static pid_t run(char *const command[], int quiet)
     pid_t child = fork();
     if (child == 0) {
         signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGUSR2, SIG_DFL);
         setsid();
         if (console >= 0) {
             dup2(console, 1);
@@ -164,17 +169,18 @@ static void stop(int how, const char *words)
         pause();
 }
 
-static void on_interrupt(int signal)
+/* SIGINT is control-alt-delete. A request through xenstore makes the kernel run /sbin/poweroff or /sbin/reboot, which are
+   busybox: it sends SIGUSR2 or SIGTERM. */
+static void on_request(int signal)
 {
-    (void)signal;
-    reboot_asked = 1;
+    stop_asked = signal;
 }
 
 /* ---- disks ---- */
 
 static int is_disk(const char *name)
 {
-    return strncmp(name, "vd", 2) == 0 || strncmp(name, "sd", 2) == 0 || strncmp(name, "nvme", 4) == 0;
+    return strncmp(name, "vd", 2) == 0 || strncmp(name, "xvd", 3) == 0 || strncmp(name, "sd", 2) == 0 || strncmp(name, "nvme", 4) == 0;
 }
 
 static void scan_disks(void)
@@ -410,14 +416,27 @@ static void count_on(const char *name, long pause_milliseconds)
     }
 }
 
-static void counter_process(const char *name, long pause_milliseconds)
+/* The second disk of a plain QEMU, or of a Xen guest. */
+static const char *counter_disk(unsigned long long *bytes)
+{
+    static const char *const names[] = { "vdb", "xvdb" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (disk_bytes(names[i], bytes))
+            return names[i];
+    return NULL;
+}
+
+static void counter_process(long pause_milliseconds)
 {
     const unsigned long long needed = RECORD_AREA + (unsigned long long)RECORD_SLOTS * RECORD_SIZE;
     unsigned long long refused = 0, bytes;
     struct timespec second = { 1, 0 };
     signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
     for (;; nanosleep(&second, NULL)) {
-        if (!disk_bytes(name, &bytes)) {
+        const char *name = counter_disk(&bytes);
+        if (name == NULL) {
             refused = 0;
             continue;
         }
@@ -448,7 +467,7 @@ static void start_counter(void)
     }
     counter = fork();
     if (counter == 0)
-        counter_process("vdb", pause_milliseconds);
+        counter_process(pause_milliseconds);
 }
 
 /* ---- the console ---- */
@@ -568,7 +587,9 @@ int main(void)
     mount("sys", "/sys", "sysfs", 0, NULL);
     open_console();
     reboot(RB_DISABLE_CAD); /* control-alt-delete becomes SIGINT here instead of an abrupt reset */
-    signal(SIGINT, on_interrupt);
+    signal(SIGINT, on_request);
+    signal(SIGTERM, on_request);
+    signal(SIGUSR2, on_request);
     for (int i = 0; i < MAX_INPUTS; i++)
         inputs[i] = -1;
     int events = open_uevents();
@@ -584,7 +605,9 @@ int main(void)
         waits[MAX_INPUTS] = (struct pollfd){ .fd = console_input, .events = POLLIN };
         waits[MAX_INPUTS + 1] = (struct pollfd){ .fd = events, .events = POLLIN };
         poll(waits, MAX_INPUTS + 2, SCAN_MILLISECONDS);
-        if (reboot_asked)
+        if (stop_asked == SIGUSR2)
+            stop(RB_POWER_OFF, "powering off");
+        if (stop_asked != 0)
             stop(RB_AUTOBOOT, "rebooting");
         for (int i = 0; i < MAX_INPUTS; i++)
             if (waits[i].revents != 0)
