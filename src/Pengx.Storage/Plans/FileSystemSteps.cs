@@ -1,0 +1,68 @@
+namespace Pengx.Storage;
+
+/// <summary>A mounted file system as the kernel lists it.</summary>
+internal sealed record Mount(string Point, string Type, string Source, string Number);
+
+/// <summary>The steps that layers with a mount point have in common. What is mounted is read from mountinfo, which answers even
+/// when the file system does not.</summary>
+internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, string mountInfo = "/proc/self/mountinfo")
+{
+    private static readonly TimeSpan s_formatTimeout = TimeSpan.FromMinutes(10);
+
+    /// <summary>What is mounted at a directory; the last one, where several lie over each other.</summary>
+    public Mount? Find(string point) => File.ReadLines(mountInfo)
+        .Select(line => line.Split(' '))
+        .Where(fields => Array.IndexOf(fields, "-") is > 4 and var dash && dash + 2 < fields.Length)
+        .Select(fields => new Mount(MountTable.Unescape(fields[4]), fields[Array.IndexOf(fields, "-") + 1], fields[Array.IndexOf(fields, "-") + 2], fields[2]))
+        .LastOrDefault(mount => mount.Point == point);
+
+    /// <summary>Makes a file system on a device that is proven blank, or whose signature was consented to and wiped before.</summary>
+    public StorageStep Format(string device, string type, params IReadOnlyList<StorageCondition> before) => new()
+    {
+        Description = $"Make an {type} file system on {device}",
+        Action = new ToolAction(new ProcessCommand { FileName = $"mkfs.{DemandType(type)}", Arguments = ["-q", device], Timeout = s_formatTimeout }),
+        Risk = StorageRisk.Destructive,
+        Before = [.. before, new($"{device} is blank", async token =>
+            await formats.ProbeAsync(devices.Inspect(device), token).ConfigureAwait(false) is { Content: not DeviceContent.Blank } probe ? probe.Text : null)],
+        After = formats.Holds(device, type),
+        Undo = new(ToolAction.Of("wipefs", "--all", device)),
+    };
+
+    /// <summary>Mounts a device at a directory that must be there and empty, so that nothing is hidden beneath.</summary>
+    public StorageStep Mount(string device, string point, string? type, string options = "nosuid,nodev,noexec") => new()
+    {
+        Description = $"Mount {device} at {point}",
+        Action = ToolAction.Of("mount", [.. type is null ? [] : new[] { "-t", DemandType(type) }, "-o", options, "--", device, DemandPoint(point)]),
+        Risk = StorageRisk.Reversible,
+        Before = [IsEmpty(point)],
+        After = IsMounted(device, point),
+        Undo = new(ToolAction.Of("umount", "--", point)) { Needed = IsMounted(device, point) },
+    };
+
+    /// <summary>Unmounts a directory; that something has open files there is an error, never forced.</summary>
+    public StorageStep Unmount(string device, string point) => new()
+    {
+        Description = $"Unmount {point}",
+        Action = ToolAction.Of("umount", "--", DemandPoint(point)),
+        Risk = StorageRisk.Reversible,
+        After = new($"nothing is mounted at {point}", _ => Task.FromResult(Find(point) is { } mount ? $"{mount.Source} is" : null)) { Within = TimeSpan.FromSeconds(2) },
+        Undo = new(ToolAction.Of("mount", "-o", "nosuid,nodev,noexec", "--", device, point)),
+    };
+
+    /// <summary>A plan's condition that a device is what is mounted at a directory.</summary>
+    public StorageCondition IsMounted(string device, string point) => new($"{device} is mounted at {point}", _ => Task.FromResult(
+        Find(point) is not { } mount ? "nothing is mounted there"
+        : mount.Number == Posix.FindDeviceNumber(device) || mount.Source == device ? null
+        : $"{mount.Source} is mounted there"));
+
+    private StorageCondition IsEmpty(string point) => new($"{point} is an empty directory with nothing mounted", _ => Task.FromResult(
+        Find(point) is { } mount ? $"{mount.Source} is mounted there"
+        : !Directory.Exists(point) ? "there is no such directory"
+        : Directory.EnumerateFileSystemEntries(point).Any() ? "there is something in it" : null));
+
+    private static string DemandPoint(string point) => point.StartsWith('/') && point.Length > 1 && !point.Contains('\0', StringComparison.Ordinal) && !point.Split('/').Any(part => part is "." or "..")
+        ? point
+        : throw new InvalidFieldException("mount_point", point, "it must be an absolute path without '.' and '..', and not '/'.");
+
+    private static string DemandType(string type) => type is "ext4" or "xfs" ? type : throw new InvalidFieldException("filesystem", type, "it must be ext4 or xfs.");
+}

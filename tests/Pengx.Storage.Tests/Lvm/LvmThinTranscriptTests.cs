@@ -1,0 +1,69 @@
+using Pengx.Testing;
+
+namespace Pengx.Storage.Tests;
+
+/// <summary>A thin pool as real device-mapper makes it: recorded where there is a disk for it (into the file that
+/// <c>PENGX_RECORD</c> names), replayed anywhere.</summary>
+public sealed class LvmThinTranscriptTests
+{
+    private const string Disk = "/dev/disk0";
+    private const string Group = "vg0";
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_thin_pool_is_made_measured_and_fails_writes_when_full()
+    {
+        if (!LvmTestHost.HasLabDisk)
+        {
+            var lines = await File.ReadAllLinesAsync(Path.Combine(AppContext.BaseDirectory, "Recorded", "lvm", "thin-pool.jsonl"), Token);
+            ReplayingProcessRunner player = new(lines, new() { Names = { [Disk] = "{disk}", [Group] = "{group}" } });
+            var leases = Directory.CreateTempSubdirectory("pengx-leases-").FullName;
+            try
+            {
+                await MakeAsync(player, new() { LeaseDirectory = leases }, Group);
+            }
+            finally
+            {
+                Directory.Delete(leases, recursive: true);
+            }
+
+            Assert.Empty(player.Remaining);
+            return;
+        }
+
+        await using var host = await LvmTestHost.CreateAsync();
+        StringWriter transcript = new();
+        RecordingProcessRunner recorder = new(host.Runner, transcript, new() { Names = { [host.Devices[0]] = "{disk}", [host.Group] = "{group}" } });
+        await MakeAsync(recorder, host.Options, host.Group);
+        if (Environment.GetEnvironmentVariable("PENGX_RECORD") is { Length: > 0 } path)
+        {
+            await File.WriteAllTextAsync(path, transcript.ToString(), Token);
+        }
+    }
+
+    private static async Task MakeAsync(IProcessRunner runner, LvmOptions options, string group)
+    {
+        LvmLayers layers = new(runner, options);
+        StorageOrder order = new()
+        {
+            Verb = StorageVerb.Create,
+            Layer = new() { Id = 1, Pm = PmId.New(), Category = StorageCategory.LogicalVolume, VolumeGroupId = group, Size = DataSize.FromMiB(512) },
+            Name = "pool",
+            Kind = LogicalVolumeKind.ThinPool,
+        };
+        var pool = (await layers.ExecuteAsync(order, cancellationToken: Token))!;
+        Assert.Equal(($"{group}/pool", true, DataSize.FromMiB(512), DataSize.FromMiB(512)), (pool.Name, pool.Attached, pool.Layer.Size, pool.Layer.Free));
+        Assert.Empty((await layers.PlanAsync(order, Token)).Steps);
+
+        // The group has a pool for disks now: its figures are the storage link's.
+        LvmStorage storage = new(runner, options);
+        var link = TemporaryStorlink.For($"/dev/{group}", level: StorlinkLevel.Block);
+        await storage.CheckAsync(link, Token);
+        Assert.Equal(new(DataSize.FromMiB(512), DataSize.FromMiB(512)), await storage.MeasureAsync(link, Token));
+
+        order = order with { Verb = StorageVerb.Create, Name = "thin", Kind = LogicalVolumeKind.Thin };
+        var plan = await layers.PlanAsync(order with { Layer = order.Layer with { Size = DataSize.FromMiB(4096) } }, Token);
+        Assert.Contains($"lvcreate --yes -an -ky --type thin -n thin -V 4294967296b --thinpool pool --addtag pengx {group}", plan.ToString(), StringComparison.Ordinal);
+    }
+}
