@@ -39,6 +39,22 @@ public sealed class ArgumentTests
     }
 
     [Fact]
+    public void An_rbd_image_is_opened_by_the_configuration_and_user_that_it_came_with_also_after_a_restart()
+    {
+        var location = new RbdLocation("pool", "image") { ConfigurationFile = "/var/lib/pengx/ceph/vms.guest.conf", User = "vms" };
+        var stored = StoredLayer.From(new(location, DiskFormat.Raw)).ToLayer();
+        Assert.Equal(location, stored.Location);
+        var node = BlockNodes.Describe(new() { Id = DiskId.New(), Vdev = "xvda", Layers = [stored] })[0];
+        Assert.Equal(
+            ("rbd", "pool", "image", "/var/lib/pengx/ceph/vms.guest.conf", "vms"),
+            ((string?)node["driver"], (string?)node["pool"], (string?)node["image"], (string?)node["conf"], (string?)node["user"]));
+        Assert.False((bool)node["cache"]!["no-flush"]!);
+
+        var plain = BlockNodes.Describe(new() { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new RbdLocation("pool", "image"), DiskFormat.Raw)] })[0];
+        Assert.False(plain.ContainsKey("conf") || plain.ContainsKey("user"));
+    }
+
+    [Fact]
     public void A_definition_that_cannot_run_is_refused_by_field()
     {
         Refused("cpus", Definition with { Cpus = 0 });
@@ -48,6 +64,8 @@ public sealed class ArgumentTests
         Refused("iso", Definition with { IsoPath = "relative.iso" });
         Refused("disk", Definition with { Disks = [Disk("xvda", "relative")] });
         Refused("disk", Definition with { Disks = [Disk("xvda", "/dev/fdset/1")] });
+        Refused("disk", Definition with { Disks = [new() { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new RbdLocation("p", "i") { ConfigurationFile = "ceph.conf" }, DiskFormat.Raw)] }] });
+        Refused("disk", Definition with { Disks = [new() { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new RbdLocation("", "i"), DiskFormat.Raw)] }] });
         Refused("vdev", Definition with { Disks = [Disk("hda", "/x")] });
         Refused("vdev", Definition with { Disks = [Disk("xvda", "/x"), Disk("xvda", "/y")] });
         var mac = MacAddress.NewXen();

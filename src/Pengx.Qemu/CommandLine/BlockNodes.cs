@@ -86,14 +86,32 @@ internal static class BlockNodes
             ["aio"] = "native",
             ["cache"] = new JsonObject { ["direct"] = true, ["no-flush"] = false },
         },
-        RbdLocation rbd => new()
-        {
-            ["driver"] = "rbd",
-            ["pool"] = rbd.Pool,
-            ["image"] = rbd.Image,
-        },
+        RbdLocation rbd => Rbd(rbd),
         _ => throw new ArgumentOutOfRangeException(nameof(location), location, "No such kind of location."),
     };
+
+    // The cluster's own cache, emptied by a guest's flush. The key is never said: the configuration names the file that has it.
+    private static JsonObject Rbd(RbdLocation location)
+    {
+        var node = new JsonObject
+        {
+            ["driver"] = "rbd",
+            ["pool"] = location.Pool,
+            ["image"] = location.Image,
+            ["cache"] = new JsonObject { ["direct"] = false, ["no-flush"] = false },
+        };
+        if (location.ConfigurationFile is { } file)
+        {
+            node["conf"] = file;
+        }
+
+        if (location.User is { } user)
+        {
+            node["user"] = user;
+        }
+
+        return node;
+    }
 
     private static string LocationHash(DiskLayer layer) =>
         Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{layer.Location.GetType().Name}:{layer.Location}")))[..LocationDigits];

@@ -1,0 +1,143 @@
+using System.Globalization;
+using Pengx.Testing;
+
+namespace Pengx.Storage.Tests;
+
+/// <summary>RBD images as loop devices, by a real storage daemon, on a real cluster.</summary>
+public sealed class UserSpaceAttachmentTests : IAsyncLifetime
+{
+    private readonly CephCluster _cluster;
+    private readonly RbdBench _bench;
+    private readonly ProcessRunner _runner = new();
+
+    public UserSpaceAttachmentTests(CephCluster cluster)
+    {
+        _cluster = cluster;
+        _bench = new(cluster, CephCluster.DevicePool);
+        _bench.Options.Attach = CephAttachMode.UserSpace;
+    }
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private RbdStorage Storage => _bench.Storage;
+
+    private Storlink Storlink => _bench.Storlink;
+
+    public async ValueTask InitializeAsync()
+    {
+        await _cluster.RequireAsync();
+        Requires.That(Environment.IsPrivilegedProcess, "root", "attaching in user space needs root");
+        Requires.That(File.Exists("/dev/fuse") && File.Exists("/dev/loop-control"), "fuse", "there is no /dev/fuse or no /dev/loop-control");
+        Requires.Tool("qemu-storage-daemon", "qemu");
+    }
+
+    public ValueTask DisposeAsync() => _bench.DisposeAsync();
+
+    [Fact]
+    public async Task A_disk_is_a_block_device_until_it_is_detached_and_what_was_flushed_is_in_the_image()
+    {
+        var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
+        await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        var device = Assert.IsType<BlockLocation>(await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token)).Path;
+        Assert.Equal(new BlockLocation(device), await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token));
+        await using (FileStream stream = new(device, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite))
+        {
+            Assert.Equal(spec.Size.Bytes / 512, long.Parse(await File.ReadAllTextAsync($"/sys/block/{Path.GetFileName(device)}/size", Token), CultureInfo.InvariantCulture));
+            stream.Position = 65536;
+            await stream.WriteAsync(Enumerable.Repeat((byte)0x5a, 4096).ToArray(), Token);
+            stream.Flush(flushToDisk: true);
+        }
+
+        // Another backend, as after a restart of the service, finds it; a second way to it is refused.
+        var again = RbdBench.Create(_bench.Options);
+        Assert.Equal(new BlockLocation(device), await again.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token));
+        var options = _cluster.Options(_bench.PathOf("elsewhere"));
+        options.Attach = CephAttachMode.UserSpace;
+        var refused = await Assert.ThrowsAsync<InUseException>(() => RbdBench.Create(options).AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token));
+        Assert.Contains("writer", refused.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InUseException>(() => Storage.GrowAsync(Storlink, spec.Disk, DiskFormat.Raw, DataSize.FromMiB(16), Token));
+
+        await Storage.DetachAsync(Storlink, spec.Disk, Token);
+        await Storage.DetachAsync(Storlink, spec.Disk, Token);
+        await AssertNothingAttachedAsync(spec.Disk);
+        Assert.Empty(await Storage.ListUsersAsync(Storlink, spec.Disk, Token));
+        options.Attach = CephAttachMode.Qemu;
+        DiskLayer layer = new(await RbdBench.Create(options).AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token), DiskFormat.Raw);
+        var read = await _runner.RunAsync(new() { FileName = "qemu-io", Arguments = ["-f", "raw", "-r", "-c", "read -P 0x5a 65536 4096", ImageTool.NameOf(layer)] }, Token);
+        Assert.DoesNotContain("verification failed", read.EnsureSuccess().Output, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public async Task A_device_that_is_open_is_not_taken_away_unnoticed()
+    {
+        var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
+        await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        var device = ((BlockLocation)await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token)).Path;
+        await using (FileStream stream = new(device, FileMode.Open, FileAccess.Read, FileShare.ReadWrite))
+        {
+            var refused = await Assert.ThrowsAsync<InUseException>(() => Storage.DetachAsync(Storlink, spec.Disk, Token));
+            Assert.Contains(device, refused.Message, StringComparison.Ordinal);
+            Assert.NotEmpty(await Storage.ListUsersAsync(Storlink, spec.Disk, Token));
+        }
+
+        await Storage.DetachAsync(Storlink, spec.Disk, Token);
+        await AssertNothingAttachedAsync(spec.Disk);
+    }
+
+    [Fact]
+    public async Task A_daemon_that_crashed_is_cleared_away_and_the_disk_attached_anew()
+    {
+        var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
+        await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token);
+        var pid = int.Parse(await File.ReadAllTextAsync(Path.Combine(_bench.Options.RunDirectory, spec.Disk.ToString(), "daemon.pid"), Token), CultureInfo.InvariantCulture);
+        using (var daemon = System.Diagnostics.Process.GetProcessById(pid))
+        {
+            daemon.Kill();
+            await daemon.WaitForExitAsync(Token);
+        }
+
+        var device = ((BlockLocation)await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token)).Path;
+        await using (FileStream stream = new(device, FileMode.Open, FileAccess.Read, FileShare.ReadWrite))
+        {
+            Assert.Equal(4096, await stream.ReadAtLeastAsync(new byte[4096], 4096, cancellationToken: Token));
+        }
+
+        await Storage.DetachAsync(Storlink, spec.Disk, Token);
+        await AssertNothingAttachedAsync(spec.Disk);
+    }
+
+    [Fact]
+    public async Task What_cannot_be_attached_leaves_nothing()
+    {
+        var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
+        await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+        var options = _bench.Options;
+        options.Losetup = "false"; // a program that always fails
+        await Assert.ThrowsAsync<StorageException>(() => RbdBench.Create(options).AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token));
+        await AssertNothingAttachedAsync(spec.Disk);
+    }
+
+    private async Task AssertNothingAttachedAsync(DiskId disk)
+    {
+        Assert.False(Directory.Exists(Path.Combine(_bench.Options.RunDirectory, disk.ToString())));
+        Assert.DoesNotContain(disk.ToString(), await File.ReadAllTextAsync("/proc/self/mountinfo", Token), StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            Directory.EnumerateDirectories("/proc").Where(directory => int.TryParse(Path.GetFileName(directory), out _)).Select(CommandLineOf),
+            line => line.Contains($"image={disk}", StringComparison.Ordinal));
+        Assert.DoesNotContain(disk.ToString(), (await _runner.RunAsync(new() { FileName = "losetup", Arguments = ["--list", "--noheadings", "--output", "BACK-FILE"] }, Token)).Output, StringComparison.Ordinal);
+    }
+
+    private static string CommandLineOf(string process)
+    {
+        try
+        {
+            return File.ReadAllText(Path.Combine(process, "cmdline"));
+        }
+        catch (IOException)
+        {
+            // It has ended meanwhile.
+            return "";
+        }
+    }
+}
