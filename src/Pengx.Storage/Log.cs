@@ -19,4 +19,16 @@ internal static partial class Log
 
     [LoggerMessage(4004, LogLevel.Warning, "{Path} could not be removed; it is listed as incomplete and removed with its disk.")]
     public static partial void LeftoverStays(this ILogger logger, string path, Exception exception);
+
+    [LoggerMessage(4050, LogLevel.Information, "{Source} was copied to {Target} by {Method} in {Elapsed}. {Reason}")]
+    public static partial void ImageCopied(this ILogger logger, DiskLocation source, DiskLocation target, CopyMethod method, TimeSpan elapsed, string reason);
+
+    [LoggerMessage(4060, LogLevel.Information, "{Plan}: '{Step}' was done in {Elapsed}.")]
+    public static partial void StorageStepDone(this ILogger logger, string plan, string step, TimeSpan elapsed);
+
+    [LoggerMessage(4061, LogLevel.Warning, "{Plan}: '{Step}' was taken back.")]
+    public static partial void StorageStepUndone(this ILogger logger, string plan, string step);
+
+    [LoggerMessage(4062, LogLevel.Error, "{Plan}: '{Step}' could not be taken back.")]
+    public static partial void StorageStepNotUndone(this ILogger logger, string plan, string step, Exception exception);
 }

@@ -9,12 +9,63 @@ namespace Pengx;
 /// <summary>Registers the storage backends.</summary>
 public static class PengxStorageBuilderExtensions
 {
-    /// <summary>Adds disks as files in directories, and <see cref="ImageTool"/>.</summary>
+    /// <summary>Adds disks as files in directories, and <see cref="ImageTool"/> and <see cref="ImageCopier"/>.</summary>
     /// <param name="builder">What the application uses of Pengx.</param>
     /// <param name="configure">Sets how <c>qemu-img</c> is run.</param>
     public static IPengxBuilder AddLocalStorage(this IPengxBuilder builder, Action<ImageToolOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
+        AddImageToolOptions(builder, configure);
+        builder.Services.TryAddSingleton(services => new ImageTool(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>()));
+        builder.Services.TryAddSingleton(services => new ImageCopier(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>(),
+            services.GetService<ILogger<ImageCopier>>()));
+        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageBackend, LocalStorage>(services => new LocalStorage(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>(),
+            services.GetService<ILogger<LocalStorage>>())));
+        return builder;
+    }
+
+    /// <summary>Adds disks as logical volumes, and LVM's layers beneath storage links.</summary>
+    /// <param name="builder">What the application uses of Pengx.</param>
+    /// <param name="configure">Sets how LVM is used.</param>
+    public static IPengxBuilder AddLvmStorage(this IPengxBuilder builder, Action<LvmOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        AddImageToolOptions(builder, null);
+        var options = builder.Services.AddOptions<LvmOptions>()
+            .Validate(
+                value => value.Lvm.Length > 0 && value.LeaseDirectory.StartsWith('/') && value.ThinWatermark is > 0 and <= 100
+                    && value.Timeout > TimeSpan.Zero && value.WipeTimeout > TimeSpan.Zero && value.LockTimeout > TimeSpan.Zero,
+                "The name of lvm must not be empty, the lease directory must be an absolute path, the watermark a percentage, and the times positive.");
+        if (configure is not null)
+        {
+            options.Configure(configure);
+        }
+
+        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageBackend, LvmStorage>(services => new LvmStorage(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<LvmOptions>>().Value,
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>(),
+            services.GetService<ILogger<LvmStorage>>())));
+        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageLayerDriver, LvmLayers>(services => new LvmLayers(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<LvmOptions>>().Value,
+            timeProvider: services.GetRequiredService<TimeProvider>(),
+            logger: services.GetService<ILogger<StoragePlanExecutor>>())));
+        return builder;
+    }
+
+    private static void AddImageToolOptions(IPengxBuilder builder, Action<ImageToolOptions>? configure)
+    {
         var options = builder.Services.AddOptions<ImageToolOptions>()
             .Validate(
                 value => value.QemuImg.Length > 0 && value.Timeout > TimeSpan.Zero && value.StallTimeout > TimeSpan.Zero,
@@ -23,16 +74,5 @@ public static class PengxStorageBuilderExtensions
         {
             options.Configure(configure);
         }
-
-        builder.Services.TryAddSingleton(services => new ImageTool(
-            services.GetRequiredService<IProcessRunner>(),
-            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
-            services.GetRequiredService<TimeProvider>()));
-        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageBackend, LocalStorage>(services => new LocalStorage(
-            services.GetRequiredService<IProcessRunner>(),
-            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
-            services.GetRequiredService<TimeProvider>(),
-            services.GetService<ILogger<LocalStorage>>())));
-        return builder;
     }
 }

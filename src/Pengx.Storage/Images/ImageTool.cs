@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
@@ -6,14 +8,23 @@ namespace Pengx.Storage;
 
 /// <summary>Works on disk images through <c>qemu-img</c>. Every image comes with its format, and every call states it: the
 /// tool never probes, because a guest can write any header into a raw disk.</summary>
-/// <remarks>What it writes is durable only when the caller has flushed it. Safe to use from many threads.</remarks>
+/// <remarks>
+/// What it writes is durable only when the caller has flushed it. An image that a QEMU program has open for writing is
+/// refused, unless a call is told to read it while it is in use. The tool opens what an image names beneath itself: read an
+/// image that is not your own with <see cref="ImageChain.Read"/> first. Safe to use from many threads.
+/// </remarks>
 /// <param name="runner">Runs the tool.</param>
 /// <param name="options">How the tool is run; the defaults when not given.</param>
 /// <param name="timeProvider">The clock; the system's when not given.</param>
 public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null)
 {
+    private const int Differs = 1;
     private const int FoundErrors = 2;
     private const int FoundLeaks = 3;
+    private const int MaxBitmapName = 1023;
+
+    // An extent takes about 100 bytes, so this is the map of an image with half a million of them.
+    private const int MaxMapBytes = 64 * 1024 * 1024;
 
     private readonly ImageToolOptions _options = options ?? new();
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
@@ -24,16 +35,32 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="backing">The image to lay it on; for qcow2 only.</param>
     /// <param name="cancellationToken">Ends the tool.</param>
     /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
-    public async Task CreateAsync(DiskLayer image, DataSize size, DiskLayer? backing = null, CancellationToken cancellationToken = default)
+    public Task CreateAsync(DiskLayer image, DataSize size, DiskLayer? backing = null, CancellationToken cancellationToken = default) =>
+        CreateAsync(image, size, backing, new(), cancellationToken);
+
+    /// <summary>Makes an empty image of a certain layout, over whatever the file holds.</summary>
+    /// <param name="image">Where it shall lie, and its format.</param>
+    /// <param name="size">The size that the guest shall see.</param>
+    /// <param name="backing">The image to lay it on; for qcow2 only.</param>
+    /// <param name="creation">Its layout.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="ArgumentException">The layout is not one that the format can have.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task CreateAsync(DiskLayer image, DataSize size, DiskLayer? backing, ImageCreation creation, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(image);
         List<string> arguments = ["create", "-q", "-f", image.Format.Name];
-        if (backing is not null)
+        if (LayoutOf(image.Format, creation) is { Length: > 0 } layout)
         {
-            arguments.AddRange(["-F", backing.Format.Name, "-b", PathOf(backing)]);
+            arguments.AddRange(["-o", layout]);
         }
 
-        arguments.AddRange([PathOf(image), Number(size)]);
+        if (backing is not null)
+        {
+            arguments.AddRange(["-F", backing.Format.Name, "-b", NameOf(backing)]);
+        }
+
+        arguments.AddRange([NameOf(image), Number(size)]);
         await RunAsync(arguments, cancellationToken).ConfigureAwait(false);
     }
 
@@ -45,43 +72,25 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="cancellationToken">Ends the tool; what it wrote is left for the caller to remove.</param>
     /// <exception cref="InUseException">Something else has one of the images open.</exception>
     /// <exception cref="InsufficientResourceException">There is no space left.</exception>
-    /// <exception cref="StorageException">The copy stood still for longer than <see cref="ImageToolOptions.StallTimeout"/>.</exception>
+    /// <exception cref="UnavailableException">The copy stood still for longer than <see cref="ImageToolOptions.StallTimeout"/>.</exception>
     /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
-    public async Task ConvertAsync(DiskLayer source, DiskLayer target, bool direct, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    public Task ConvertAsync(DiskLayer source, DiskLayer target, bool direct, IProgress<double>? progress = null, CancellationToken cancellationToken = default) =>
+        ConvertAsync(source, target, new ImageConversion { Caching = direct ? ImageCaching.None : ImageCaching.WriteBack }, progress, cancellationToken);
+
+    /// <summary>Copies an image with all beneath it into one image, in a certain way.</summary>
+    /// <param name="source">The image to copy.</param>
+    /// <param name="target">Where the copy shall lie, and its format.</param>
+    /// <param name="conversion">How.</param>
+    /// <param name="progress">Told how much of the source's size is done.</param>
+    /// <param name="cancellationToken">Ends the tool; what it wrote is left for the caller to remove.</param>
+    /// <exception cref="InUseException">Something else has one of the images open.</exception>
+    /// <exception cref="InsufficientResourceException">There is no space left.</exception>
+    /// <exception cref="UnavailableException">The copy stood still for longer than <see cref="ImageToolOptions.StallTimeout"/>.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task ConvertAsync(DiskLayer source, DiskLayer target, ImageConversion conversion, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
-        ArgumentNullException.ThrowIfNull(target);
-        using var stall = new CancellationTokenSource(_options.StallTimeout, _time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stall.Token, cancellationToken);
-        ProcessCommand command = new()
-        {
-            FileName = _options.QemuImg,
-            Arguments =
-            [
-                "convert", "-p", "-m", "16", "-W", "-f", source.Format.Name, "-O", target.Format.Name,
-                "-t", direct ? "none" : "writeback", PathOf(source), PathOf(target),
-            ],
-
-            // However long a copy takes, it is well as long as it moves.
-            Timeout = Timeout.InfiniteTimeSpan,
-            OnOutputLine = line =>
-            {
-                if (TryReadPercent(line, out var percent))
-                {
-                    stall.CancelAfter(_options.StallTimeout);
-                    progress?.Report(percent / 100);
-                }
-            },
-        };
-
-        try
-        {
-            Check(await runner.RunAsync(command, stop.Token).ConfigureAwait(false));
-        }
-        catch (OperationCanceledException) when (stall.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            throw new StorageException(string.Create(CultureInfo.InvariantCulture, $"The copy of {source.Location} stood still for {_options.StallTimeout.TotalMinutes:0} minutes and was stopped."));
-        }
+        await RunLongAsync(ConversionArguments(source, target, conversion), $"The copy of {source.Location}", progress, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Grows an image.</summary>
@@ -93,7 +102,19 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     public async Task ResizeAsync(DiskLayer image, DataSize size, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(image);
-        await RunAsync(["resize", "-q", "-f", image.Format.Name, PathOf(image), Number(size)], cancellationToken).ConfigureAwait(false);
+        await RunAsync(["resize", "-q", "-f", image.Format.Name, NameOf(image), Number(size)], cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Cuts an image off. What the guest has beyond the size is lost.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="size">The size that the guest shall see.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed.</exception>
+    public async Task ShrinkAsync(DiskLayer image, DataSize size, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        await RunAsync(["resize", "-q", "--shrink", "-f", image.Format.Name, NameOf(image), Number(size)], cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Says what an image is.</summary>
@@ -101,12 +122,58 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="cancellationToken">Ends the tool.</param>
     /// <exception cref="InUseException">Something else has the image open for writing.</exception>
     /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
-    public async Task<ImageInfo> InfoAsync(DiskLayer image, CancellationToken cancellationToken = default)
+    public Task<ImageInfo> InfoAsync(DiskLayer image, CancellationToken cancellationToken = default) => InfoAsync(image, whileInUse: false, cancellationToken);
+
+    /// <summary>Says what an image is, even while something writes to it.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="whileInUse">Whether to read it even then; the answer may be of no one moment.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open for writing, and that was not allowed.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task<ImageInfo> InfoAsync(DiskLayer image, bool whileInUse, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(image);
-        var result = await RunAsync(["info", "--output=json", "-f", image.Format.Name, PathOf(image)], cancellationToken).ConfigureAwait(false);
-        var report = Read(result, ImageJson.Default.InfoReport);
-        return new(image.Format, new(report.VirtualSize), new(report.ActualSize), report.FullBackingFileName ?? report.BackingFileName, report.BackingFormat);
+        var result = await RunAsync(["info", .. Sharing(whileInUse), "--output=json", "-f", image.Format.Name, NameOf(image)], cancellationToken).ConfigureAwait(false);
+        return InfoOf(Read(result, ImageJson.Default.InfoReport), image.Format);
+    }
+
+    /// <summary>Says what an image and all beneath it are, the top one first.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
+    /// <param name="whileInUse">Whether to read it even while something writes to it; the answer may be of no one moment.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open for writing, and that was not allowed.</exception>
+    /// <exception cref="StorageException">A layer is refused before the tool is run, as <see cref="ImageChain.Read"/> says.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task<IReadOnlyList<ImageInfo>> InfoChainAsync(DiskLayer image, ImageRoots? roots = null, bool whileInUse = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        var chain = image.Location is RbdLocation ? null : ImageChain.Read(image, roots);
+        var result = await RunAsync(
+            ["info", .. Sharing(whileInUse), "--backing-chain", "--output=json", "-f", image.Format.Name, NameOf(image)], cancellationToken).ConfigureAwait(false);
+        var reports = Read(result, ImageJson.Default.IReadOnlyListInfoReport);
+        if (chain is not null && reports.Count != chain.Layers.Count)
+        {
+            throw new StorageException($"The image {image.Location} changed while it was looked at: it had {chain.Layers.Count} layers, and then {reports.Count}.");
+        }
+
+        return [.. reports.Select((report, layer) => InfoOf(report, chain?.Layers[layer].Image.Format ?? image.Format))];
+    }
+
+    /// <summary>Says which ranges of an image are stored, and in which layer.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="whileInUse">Whether to read it even while something writes to it; the answer may be of no one moment.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open for writing, and that was not allowed.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task<IReadOnlyList<ImageExtent>> MapAsync(DiskLayer image, bool whileInUse = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        var command = Command(["map", .. Sharing(whileInUse), "--output=json", "-f", image.Format.Name, NameOf(image)]) with { MaxOutputBytes = MaxMapBytes };
+        var result = await runner.RunAsync(command, cancellationToken).ConfigureAwait(false);
+        Check(result);
+        return [.. Read(result, ImageJson.Default.IReadOnlyListExtentReport)
+            .Select(extent => new ImageExtent(extent.Start, extent.Length, extent.Depth, extent.Present, extent.Zero, extent.Data, extent.Offset))];
     }
 
     /// <summary>Says what a copy of an image would take.</summary>
@@ -115,11 +182,21 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="cancellationToken">Ends the tool.</param>
     /// <exception cref="InUseException">Something else has the image open for writing.</exception>
     /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
-    public async Task<ImageMeasure> MeasureAsync(DiskLayer source, DiskFormat target, CancellationToken cancellationToken = default)
+    public Task<ImageMeasure> MeasureAsync(DiskLayer source, DiskFormat target, CancellationToken cancellationToken = default) =>
+        MeasureAsync(source, target, whileInUse: false, cancellationToken);
+
+    /// <summary>Says what a copy of an image would take, even while something writes to it.</summary>
+    /// <param name="source">The image.</param>
+    /// <param name="target">The copy's format.</param>
+    /// <param name="whileInUse">Whether to read it even then; the answer may be of no one moment.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open for writing, and that was not allowed.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task<ImageMeasure> MeasureAsync(DiskLayer source, DiskFormat target, bool whileInUse, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(source);
-        var result = await RunAsync(["measure", "--output=json", "-f", source.Format.Name, "-O", target.Name, PathOf(source)], cancellationToken).ConfigureAwait(false);
-        return Measured(result);
+        return Measured(await RunAsync(
+            ["measure", .. Sharing(whileInUse), "--output=json", "-f", source.Format.Name, "-O", target.Name, NameOf(source)], cancellationToken).ConfigureAwait(false));
     }
 
     /// <summary>Says what an empty image would take.</summary>
@@ -135,17 +212,172 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="cancellationToken">Ends the tool.</param>
     /// <exception cref="InUseException">Something else has the image open for writing.</exception>
     /// <exception cref="ProcessFailedException">The tool could not check; a raw image has nothing to check.</exception>
-    public async Task<ImageCheck> CheckAsync(DiskLayer image, CancellationToken cancellationToken = default)
+    public Task<ImageCheck> CheckAsync(DiskLayer image, CancellationToken cancellationToken = default) => CheckAsync(image, [], cancellationToken);
+
+    /// <summary>Looks for damage in a qcow2 image and repairs it.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="repair">What may be repaired.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <returns>What was found and what of it was repaired.</returns>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool could not repair; a raw image has nothing to check.</exception>
+    public Task<ImageCheck> RepairAsync(DiskLayer image, ImageRepair repair, CancellationToken cancellationToken = default) =>
+        CheckAsync(image, ["-r", repair == ImageRepair.All ? "all" : "leaks"], cancellationToken);
+
+    /// <summary>Whether two images have the same content, as guests see them; past the end of the shorter one there may be
+    /// zeros.</summary>
+    /// <param name="one">An image.</param>
+    /// <param name="other">Another.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has one of them open for writing.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task<bool> CompareAsync(DiskLayer one, DiskLayer other, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(image);
-        var result = await runner.RunAsync(Command(["check", "--output=json", "-f", image.Format.Name, PathOf(image)]), cancellationToken).ConfigureAwait(false);
-        if (result.ExitCode is not (FoundErrors or FoundLeaks))
+        ArgumentNullException.ThrowIfNull(one);
+        ArgumentNullException.ThrowIfNull(other);
+
+        // However long it takes: it reads both to their ends.
+        var command = Command(["compare", "-q", "-f", one.Format.Name, "-F", other.Format.Name, NameOf(one), NameOf(other)]) with { Timeout = Timeout.InfiniteTimeSpan };
+        var result = await runner.RunAsync(command, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode == Differs)
         {
-            Check(result);
+            return false;
         }
 
-        var report = Read(result, ImageJson.Default.CheckReport);
-        return new(report.CheckErrors + report.Corruptions, report.Leaks);
+        Check(result);
+        return true;
+    }
+
+    /// <summary>Lays an overlay on another image without changing what the guest sees: what differs is copied into it.</summary>
+    /// <param name="image">The overlay, a qcow2 image.</param>
+    /// <param name="backing">The image to lay it on; <see langword="null"/> to copy all that lies beneath it into it.</param>
+    /// <param name="progress">Told how much is done.</param>
+    /// <param name="cancellationToken">Ends the tool; the overlay still shows the same then.</param>
+    /// <exception cref="InUseException">Something else has one of the images open.</exception>
+    /// <exception cref="InsufficientResourceException">There is no space left.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task RebaseAsync(DiskLayer image, DiskLayer? backing, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        await RunLongAsync(["rebase", "-p", "-f", image.Format.Name, .. On(backing), NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Writes another backing file into an overlay's header and nothing else: for a backing file that was moved or
+    /// has the same content. The whole chain is read before and after.</summary>
+    /// <param name="image">The overlay, a qcow2 image.</param>
+    /// <param name="backing">The image beneath it from now on.</param>
+    /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the overlay open.</exception>
+    /// <exception cref="StorageException">A layer of the new chain is refused, as <see cref="ImageChain.Read"/> says.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task RenameBackingAsync(DiskLayer image, DiskLayer backing, ImageRoots? roots = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        ArgumentNullException.ThrowIfNull(backing);
+        ImageChain.Read(backing, roots);
+        await RunAsync(["rebase", "-u", "-f", image.Format.Name, .. On(backing), NameOf(image)], cancellationToken).ConfigureAwait(false);
+        ImageChain.Read(image, roots);
+    }
+
+    /// <summary>Writes what an overlay holds into the image beneath it. The overlay stays, and is of no use when anything else
+    /// writes to the image beneath.</summary>
+    /// <param name="image">The overlay, a qcow2 image.</param>
+    /// <param name="progress">Told how much is done.</param>
+    /// <param name="cancellationToken">Ends the tool; the overlay still shows the same then.</param>
+    /// <exception cref="InUseException">Something else has one of the images open.</exception>
+    /// <exception cref="InsufficientResourceException">There is no space left.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    public async Task CommitAsync(DiskLayer image, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+
+        // -d: emptying the overlay afterwards would only cost time, and lose it should the rest not be durable yet.
+        await RunLongAsync(["commit", "-p", "-d", "-f", image.Format.Name, NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Adds a bitmap that records from now on what is written to a qcow2 image.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="name">The bitmap's name.</param>
+    /// <param name="granularity">How many bytes one bit stands for, a power of two from 512; the tool's own when not given.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed, as when there is one of that name.</exception>
+    public Task AddBitmapAsync(DiskLayer image, string name, int? granularity = null, CancellationToken cancellationToken = default) =>
+        ChangeBitmapAsync(image, name, granularity is { } bytes ? ["--add", "-g", bytes.ToString(CultureInfo.InvariantCulture)] : ["--add"], cancellationToken);
+
+    /// <summary>Removes a bitmap.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="name">The bitmap's name.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed, as when there is none of that name.</exception>
+    public Task RemoveBitmapAsync(DiskLayer image, string name, CancellationToken cancellationToken = default) => ChangeBitmapAsync(image, name, ["--remove"], cancellationToken);
+
+    /// <summary>Lets a bitmap record, or stop recording.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="name">The bitmap's name.</param>
+    /// <param name="recording">Whether it shall record.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed, as when there is none of that name.</exception>
+    public Task SetBitmapRecordingAsync(DiskLayer image, string name, bool recording, CancellationToken cancellationToken = default) =>
+        ChangeBitmapAsync(image, name, [recording ? "--enable" : "--disable"], cancellationToken);
+
+    /// <summary>Lets a bitmap begin anew.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="name">The bitmap's name.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed, as when there is none of that name.</exception>
+    public Task ClearBitmapAsync(DiskLayer image, string name, CancellationToken cancellationToken = default) => ChangeBitmapAsync(image, name, ["--clear"], cancellationToken);
+
+    /// <summary>Adds what one bitmap recorded to another of the same image.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="from">The bitmap to add; it stays as it is.</param>
+    /// <param name="into">The bitmap to add it to.</param>
+    /// <param name="cancellationToken">Ends the tool.</param>
+    /// <exception cref="InUseException">Something else has the image open.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed, as when there is none of a name.</exception>
+    public Task MergeBitmapAsync(DiskLayer image, string from, string into, CancellationToken cancellationToken = default)
+    {
+        DemandBitmapName(from);
+        return ChangeBitmapAsync(image, into, ["--merge", from], cancellationToken);
+    }
+
+    /// <summary>The arguments of a conversion.</summary>
+    internal static List<string> ConversionArguments(DiskLayer source, DiskLayer target, ImageConversion conversion)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(conversion);
+        ArgumentOutOfRangeException.ThrowIfNegative(conversion.RateLimit.Bytes);
+        if (conversion.Parallel is < 1 or > 16)
+        {
+            throw new ArgumentOutOfRangeException(nameof(conversion), conversion.Parallel, "1 to 16 requests can be under way at once.");
+        }
+
+        List<string> arguments = ["convert", "-p"];
+        void Add(bool wanted, params ReadOnlySpan<string> words)
+        {
+            if (wanted)
+            {
+                arguments.AddRange(words);
+            }
+        }
+
+        Add(conversion.WhileInUse, "-U");
+        Add(conversion.Offload, "-C");
+        Add(true, "-m", conversion.Parallel.ToString(CultureInfo.InvariantCulture));
+        Add(conversion.OutOfOrder, "-W");
+        Add(conversion.RateLimit.Bytes > 0, "-r", Number(conversion.RateLimit));
+        Add(conversion.Bitmaps, "--bitmaps");
+        Add(conversion.IntoExisting, "-n");
+        Add(conversion is { IntoExisting: true, TargetIsZero: true }, "--target-is-zero");
+        Add(true, "-f", source.Format.Name, "-O", target.Format.Name);
+        Add(true, "-t", conversion.Caching switch { ImageCaching.None => "none", ImageCaching.Unsafe => "unsafe", _ => "writeback" });
+        Add(true, NameOf(source), NameOf(target));
+        return arguments;
     }
 
     /// <summary>Reads <c>    (62.96/100%)</c>.</summary>
@@ -169,12 +401,109 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
         return path.StartsWith('/') ? path : throw new ArgumentException($"'{path}' is not an absolute path.", nameof(layer));
     }
 
+    // An RBD image in the form of "rbd:pool/image@…" could not have every name; JSON can. The format beside it is the layer's
+    // own, as for a path.
+    internal static string NameOf(DiskLayer layer)
+    {
+        if (layer.Location is not RbdLocation rbd)
+        {
+            return PathOf(layer);
+        }
+
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("file");
+            json.WriteString("driver", "rbd");
+            json.WriteString("pool", rbd.Pool);
+            json.WriteString("image", rbd.Image);
+            if (rbd.ConfigurationFile is { } configuration)
+            {
+                json.WriteString("conf", configuration);
+            }
+
+            if (rbd.User is { } user)
+            {
+                json.WriteString("user", user);
+            }
+
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        return "json:" + Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    /// <summary>The size that the guest sees of an image, once every layer beneath it is known to be named by an absolute path and with
+    /// its format.</summary>
+    internal async Task<DataSize> SizeOfAsync(DiskLayer image, CancellationToken cancellationToken) => image.Location is RbdLocation
+        ? (await InfoAsync(image, cancellationToken).ConfigureAwait(false)).Size
+        : await Task.Run(() => ImageChain.Read(image).Size, cancellationToken).ConfigureAwait(false);
+
+    private static string LayoutOf(DiskFormat format, ImageCreation creation)
+    {
+        ArgumentNullException.ThrowIfNull(creation);
+        List<string> layout = [];
+        if (creation.ClusterSize is { } bytes)
+        {
+            if (bytes is < 512 or > 2 * 1024 * 1024 || !int.IsPow2(bytes))
+            {
+                throw new ArgumentException($"The size of a cluster is a power of two from 512 to 2097152; {bytes} is not.", nameof(creation));
+            }
+
+            layout.Add(string.Create(CultureInfo.InvariantCulture, $"cluster_size={bytes}"));
+        }
+
+        if (creation.ExtendedL2)
+        {
+            layout.Add("extended_l2=on");
+        }
+
+        if (format == DiskFormat.Raw && (layout.Count > 0 || creation.Preallocation == ImagePreallocation.Metadata))
+        {
+            throw new ArgumentException("A raw image has no clusters and no tables.", nameof(creation));
+        }
+
+        if (creation.Preallocation != ImagePreallocation.None)
+        {
+            layout.Add("preallocation=" + creation.Preallocation switch
+            {
+                ImagePreallocation.Metadata => "metadata",
+                ImagePreallocation.Reserved => "falloc",
+                _ => "full",
+            });
+        }
+
+        return string.Join(',', layout);
+    }
+
+    private static string[] Sharing(bool whileInUse) => whileInUse ? ["-U"] : [];
+
+    private static string[] On(DiskLayer? backing) => backing is null ? ["-b", ""] : ["-F", backing.Format.Name, "-b", NameOf(backing)];
+
     private static string Number(DataSize size) => size.Bytes.ToString(CultureInfo.InvariantCulture);
+
+    private static ImageInfo InfoOf(InfoReport report, DiskFormat format) =>
+        new(format, new(report.VirtualSize), new(report.ActualSize), report.FullBackingFileName ?? report.BackingFileName, report.BackingFormat)
+        {
+            FileName = report.FileName ?? "",
+            ClusterSize = report.ClusterSize,
+            IsDirty = report.DirtyFlag,
+            CompressionType = report.FormatSpecific?.Data?.CompressionType,
+            HasExtendedL2 = report.FormatSpecific?.Data?.ExtendedL2 ?? false,
+            Snapshots = [.. (report.Snapshots ?? []).Select(snapshot => snapshot.Name ?? "")],
+            Bitmaps =
+            [
+                .. (report.FormatSpecific?.Data?.Bitmaps ?? []).Select(bitmap =>
+                    new ImageBitmap(bitmap.Name ?? "", bitmap.Granularity, bitmap.Flags?.Contains("auto") ?? false, bitmap.Flags?.Contains("in-use") ?? false)),
+            ],
+        };
 
     private static ImageMeasure Measured(ProcessResult result)
     {
         var report = Read(result, ImageJson.Default.MeasureReport);
-        return new(new(report.Required), new(report.FullyAllocated));
+        return new(new(report.Required), new(report.FullyAllocated)) { Bitmaps = new(report.Bitmaps) };
     }
 
     private static T Read<T>(ProcessResult result, JsonTypeInfo<T> type)
@@ -202,7 +531,72 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
             throw new InUseException($"The image is open elsewhere. {failure.Message}");
         }
 
-        throw result.Error.Contains("No space left on device", StringComparison.Ordinal) ? new InsufficientResourceException(failure.Message) : failure;
+        throw result.Error.Contains("No space left on device", StringComparison.Ordinal) || result.Error.Contains("Disk quota exceeded", StringComparison.Ordinal) ? new InsufficientResourceException(failure.Message) : failure;
+    }
+
+    private static void DemandBitmapName(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        if (name.StartsWith('-') || Encoding.UTF8.GetByteCount(name) > MaxBitmapName || name.Any(char.IsControl))
+        {
+            throw new ArgumentException($"The name of a bitmap has 1 to {MaxBitmapName} bytes, none of them a control character, and does not begin with '-'; '{name}' does not fit.", nameof(name));
+        }
+    }
+
+    private async Task ChangeBitmapAsync(DiskLayer image, string name, string[] change, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        DemandBitmapName(name);
+        await RunAsync(["bitmap", .. change, "-f", image.Format.Name, NameOf(image), name], cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<ImageCheck> CheckAsync(DiskLayer image, string[] repair, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        var result = await runner.RunAsync(Command(["check", .. repair, "--output=json", "-f", image.Format.Name, NameOf(image)]), cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode is not (FoundErrors or FoundLeaks))
+        {
+            Check(result);
+        }
+
+        var report = Read(result, ImageJson.Default.CheckReport);
+        return new(report.CheckErrors + report.Corruptions, report.Leaks)
+        {
+            AllocatedClusters = report.AllocatedClusters,
+            TotalClusters = report.TotalClusters,
+            FragmentedClusters = report.FragmentedClusters,
+            CompressedClusters = report.CompressedClusters,
+            EndOffset = report.EndOffset,
+            ErrorsFixed = report.CorruptionsFixed,
+            LeaksFixed = report.LeaksFixed,
+        };
+    }
+
+    private async Task RunLongAsync(List<string> arguments, string what, IProgress<double>? progress, CancellationToken cancellationToken)
+    {
+        using var stall = new CancellationTokenSource(_options.StallTimeout, _time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stall.Token, cancellationToken);
+        var command = Command(arguments) with
+        {
+            // However long a copy takes, it is well as long as it moves.
+            Timeout = Timeout.InfiniteTimeSpan,
+            OnOutputLine = line =>
+            {
+                if (TryReadPercent(line, out var percent))
+                {
+                    stall.CancelAfter(_options.StallTimeout);
+                    progress?.Report(percent / 100);
+                }
+            },
+        };
+        try
+        {
+            Check(await runner.RunAsync(command, stop.Token).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException) when (stall.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw new UnavailableException(string.Create(CultureInfo.InvariantCulture, $"{what} stood still for {_options.StallTimeout.TotalMinutes:0.#} minutes and was stopped."));
+        }
     }
 
     private async Task<ProcessResult> RunAsync(List<string> arguments, CancellationToken cancellationToken)

@@ -25,6 +25,7 @@ public sealed record Qcow2Header
 
     private const uint BackingFormatExtension = 0xe2792aca;
     private const uint DataFileExtension = 0x44415441;
+    private const uint BitmapsExtension = 0x23852875;
 
     /// <summary>The version of the format: 2 or 3.</summary>
     public required int Version { get; init; }
@@ -53,6 +54,9 @@ public sealed record Qcow2Header
     /// <summary>How many internal snapshots the image has.</summary>
     public int SnapshotCount { get; init; }
 
+    /// <summary>How many bitmaps of changed areas the image has.</summary>
+    public int BitmapCount { get; init; }
+
     /// <summary>Reads the header of an image file.</summary>
     /// <param name="path">The file; a symbolic link is refused.</param>
     /// <exception cref="InvalidDataException">It is no qcow2 image, or a damaged one; the message says what is wrong.</exception>
@@ -61,10 +65,10 @@ public sealed record Qcow2Header
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using var handle = Posix.OpenRead(path);
-        return Read(handle);
+        return Read(handle, Posix.LengthOf(handle, path));
     }
 
-    internal static Qcow2Header Read(SafeFileHandle handle)
+    internal static Qcow2Header Read(SafeFileHandle handle, long imageLength)
     {
         var buffer = new byte[MaxHeader];
         var length = 0;
@@ -74,7 +78,7 @@ public sealed record Qcow2Header
             length += count;
         }
 
-        return Parse(buffer.AsSpan(0, length), RandomAccess.GetLength(handle));
+        return Parse(buffer.AsSpan(0, length), imageLength);
     }
 
     /// <summary>Reads a header.</summary>
@@ -120,7 +124,7 @@ public sealed record Qcow2Header
             backingFile = Encoding.UTF8.GetString(start.Slice((int)backingOffset, (int)backingLength));
         }
 
-        var (backingFormat, dataFile) = ReadExtensions(start[headerLength..(backingFile is null ? start.Length : (int)backingOffset)]);
+        var (backingFormat, dataFile, bitmaps) = ReadExtensions(start[headerLength..(backingFile is null ? start.Length : (int)backingOffset)]);
         return new()
         {
             Version = (int)version,
@@ -131,14 +135,16 @@ public sealed record Qcow2Header
             HasExternalDataFile = dataFile || (incompatible & DataFile) != 0,
             IsEncrypted = UInt32(start, 32) != 0,
             IsCorrupt = (incompatible & Corrupt) != 0,
+            BitmapCount = bitmaps,
             SnapshotCount = (int)Math.Min(UInt32(start, 60), int.MaxValue),
         };
     }
 
-    private static (string? BackingFormat, bool DataFile) ReadExtensions(ReadOnlySpan<byte> area)
+    private static (string? BackingFormat, bool DataFile, int Bitmaps) ReadExtensions(ReadOnlySpan<byte> area)
     {
         string? backingFormat = null;
         var dataFile = false;
+        var bitmaps = 0;
         while (area.Length >= 8)
         {
             var type = UInt32(area, 0);
@@ -156,11 +162,17 @@ public sealed record Qcow2Header
                 backingFormat = Encoding.UTF8.GetString(area[..(int)length]);
             }
 
+            if (type == BitmapsExtension)
+            {
+                Demand(length >= 4, "its list of bitmaps is cut off");
+                bitmaps = (int)Math.Min(UInt32(area, 0), int.MaxValue);
+            }
+
             dataFile |= type == DataFileExtension;
             area = area[(int)Math.Min(area.Length, (length + 7L) / 8 * 8)..];
         }
 
-        return (backingFormat, dataFile);
+        return (backingFormat, dataFile, bitmaps);
     }
 
     private static uint UInt32(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt32BigEndian(bytes[offset..]);

@@ -30,12 +30,17 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
     private static readonly TimeSpan s_ownerPause = TimeSpan.FromMilliseconds(20);
 
     private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly ImageCopier _copier = new(runner, options, timeProvider);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
     private readonly ILogger _logger = logger ?? NullLogger<LocalStorage>.Instance;
     private readonly KeyedLock _locks = new();
 
-    /// <summary>Tried before a copy that could share its blocks; tests take the slow way.</summary>
-    internal bool MayClone { get; init; } = true;
+    /// <summary>How copies are made; tests take the slow ways.</summary>
+    internal ImageCopier Copier
+    {
+        get => _copier;
+        init => _copier = value;
+    }
 
     /// <inheritdoc/>
     public bool Serves(Storlink storlink)
@@ -185,7 +190,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         return feature is not null;
     }
 
-    private static void Validate(VolumeSpec spec)
+    internal static void Validate(VolumeSpec spec)
     {
         ArgumentNullException.ThrowIfNull(spec);
         DemandSectors(spec.Size, nameof(spec));
@@ -200,7 +205,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         }
     }
 
-    private static void DemandSectors(DataSize size, string parameter)
+    internal static void DemandSectors(DataSize size, string parameter)
     {
         if (size.Bytes <= 0 || size.Bytes % SectorSize != 0)
         {
@@ -297,6 +302,20 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         }
     }
 
+    private async Task DemandFreeAsync(Storlink storlink, CopyPlan plan, (string Path, SafeFileHandle Owner)? begun, CancellationToken cancellationToken)
+    {
+        var (request, needed) = (plan.Request, plan.ExpectedBytes);
+        if (plan.Method == CopyMethod.Convert)
+        {
+            // Measured as qcow2 for raw copies, too: as raw, holes would count.
+            needed = (await _images.MeasureAsync(request.Source, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required;
+        }
+
+        // What an earlier attempt wrote is taken over, or makes room.
+        DataSize written = new(begun is { Path: var part } ? Posix.Status(part)?.Allocated ?? 0 : 0);
+        DemandFree(storlink, needed > written ? needed - written : DataSize.Zero);
+    }
+
     private static void DemandNotOpen(string path, DiskId disk)
     {
         using var handle = Posix.OpenRead(path);
@@ -312,38 +331,47 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
     {
         var started = _time.GetTimestamp();
         var directory = DirectoryOf(storlink);
-        RemoveLeftovers(storlink, directory, spec.Disk);
         if (Find(directory, spec.Disk, spec.Format) is { } existing)
         {
+            RemoveLeftovers(storlink, directory, spec.Disk);
             return existing;
         }
 
-        var beneath = spec.Source ?? spec.Backing;
+        var begun = spec.Source is null ? null : OwnBegun(directory, spec);
+        using var begunOwner = begun?.Owner;
+        RemoveLeftovers(storlink, directory, spec.Disk);
         DemandCapacity(storlink, spec.Size);
-        if (beneath is not null && ImageChain.Verify(ImageTool.PathOf(beneath), beneath.Format) is var least && spec.Size < least)
-        {
-            throw new StorageException($"A disk of {spec.Size} cannot hold the image {beneath.Location}, which has {least}.");
-        }
-
+        CopyPlan? plan = null;
         if (spec.Source is { } source)
         {
-            // Measured as qcow2 for raw copies, too: as raw, holes would count.
-            DemandFree(storlink, (await _images.MeasureAsync(source, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+            plan = await _copier.PlanAsync(
+                new() { Source = source, Target = new(new FileLocation(Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))), spec.Format), Size = spec.Size },
+                cancellationToken).ConfigureAwait(false);
+            await DemandFreeAsync(storlink, plan, begun, cancellationToken).ConfigureAwait(false);
         }
-        else if (spec.Format == DiskFormat.Qcow2)
+        else
         {
-            DemandFree(storlink, (await _images.MeasureAsync(spec.Size, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+            if (spec.Backing is { } backing && ImageChain.Read(backing).Size is var least && spec.Size < least)
+            {
+                throw new StorageException($"A disk of {spec.Size} cannot hold the image {backing.Location}, which has {least}.");
+            }
+
+            if (spec.Format == DiskFormat.Qcow2)
+            {
+                DemandFree(storlink, (await _images.MeasureAsync(spec.Size, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+            }
         }
 
-        var (part, owner) = NewPart(directory, spec);
+        var (part, owner) = begun ?? NewPart(directory, spec);
         try
         {
             using (owner)
             {
-                await FillAsync(part, owner, spec, progress, cancellationToken).ConfigureAwait(false);
+                await FillAsync(part, owner, spec, plan, progress, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
                 await SyncAsync(part).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
+                File.Delete(CopyPart.JournalOf(part));
 
                 // Whoever else made the same volume meanwhile was given the same orders: theirs is as good.
                 if (!Posix.TryRename(part, Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))))
@@ -356,6 +384,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         }
         catch
         {
+            TryRemove(CopyPart.JournalOf(part));
             TryRemove(part);
             throw;
         }
@@ -390,23 +419,12 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         }
     }
 
-    private async Task FillAsync(string part, SafeFileHandle handle, VolumeSpec spec, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    private async Task FillAsync(string part, SafeFileHandle handle, VolumeSpec spec, CopyPlan? plan, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        DiskLayer target = new(new FileLocation(part), spec.Format);
-        if (spec.Source is { } source)
+        if (plan is not null)
         {
-            var path = ImageTool.PathOf(source);
-            var total = ImageChain.SizeOf(path, source.Format);
-            if (!(spec.Format == DiskFormat.Raw && source.Format == DiskFormat.Raw && MayClone && TryClone(path, handle)))
-            {
-                await _images.ConvertAsync(source, target, Posix.TakesDirectWrites(part), Share(progress, total), cancellationToken).ConfigureAwait(false);
-            }
-
-            progress?.Report(new(total.Bytes, total.Bytes));
-            if (ImageChain.SizeOf(part, spec.Format) < spec.Size)
-            {
-                await ResizeAsync(part, spec.Format, spec.Size, cancellationToken).ConfigureAwait(false);
-            }
+            await _copier.FillAsync(plan, part, handle, progress, cancellationToken).ConfigureAwait(false);
+            progress?.Report(new(plan.Size.Bytes, plan.Size.Bytes));
         }
         else if (spec.Format == DiskFormat.Raw)
         {
@@ -414,14 +432,30 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         }
         else
         {
-            await _images.CreateAsync(target, spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
+            await _images.CreateAsync(new(new FileLocation(part), spec.Format), spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private static bool TryClone(string source, SafeFileHandle target)
+    /// <summary>What a killed call left of a copy, when it wrote down how far it was.</summary>
+    private static (string Path, SafeFileHandle Owner)? OwnBegun(string directory, VolumeSpec spec)
     {
-        using var handle = Posix.OpenRead(source);
-        return !Posix.IsOpenForWritingElsewhere(handle, source) && Posix.TryClone(handle, target);
+        foreach (var journal in Directory.EnumerateFiles(directory, $".{spec.Disk}.{spec.Format.Name}.part-*").ToList())
+        {
+            if (CopyPart.PartOf(journal) is not { } part || Posix.Status(part) is not { IsRegular: true })
+            {
+                continue;
+            }
+
+            var handle = Posix.OpenWrite(part);
+            if (Posix.TryOwn(handle, part) && Posix.IsStill(part, Posix.IdentityOf(handle, part)))
+            {
+                return (part, handle);
+            }
+
+            handle.Dispose();
+        }
+
+        return null;
     }
 
     private async Task ResizeAsync(string path, DiskFormat format, DataSize size, CancellationToken cancellationToken)
@@ -442,8 +476,6 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         using var handle = Posix.OpenWrite(path);
         RandomAccess.FlushToDisk(handle);
     });
-
-    private static Progress? Share(IProgress<ByteProgress>? progress, DataSize total) => progress is null ? null : new(progress, total.Bytes);
 
     /// <returns>Whether nothing is left; what another process is making stays.</returns>
     private bool Delete(Storlink storlink, DiskId disk)
@@ -481,6 +513,12 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         var clean = true;
         foreach (var path in Directory.EnumerateFiles(directory, $".{disk}.*").ToList())
         {
+            // Goes with its copy.
+            if (CopyPart.PartOf(path) is { } part && Posix.Status(part) is not null)
+            {
+                continue;
+            }
+
             if (VolumeName.Parse(Path.GetFileName(path)) is not { Complete: false } entry || Posix.Status(path) is not { } status)
             {
                 continue;
@@ -499,6 +537,7 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
                 continue;
             }
 
+            File.Delete(CopyPart.JournalOf(path));
             File.Delete(path);
             if (entry.Name.Contains(".part-", StringComparison.Ordinal))
             {
@@ -541,10 +580,5 @@ public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? option
         {
             throw new StorageException($"Storlink {storlink.Id} ({storlink.Link}): {exception.Message}", exception);
         }
-    }
-
-    private sealed class Progress(IProgress<ByteProgress> target, long total) : IProgress<double>
-    {
-        public void Report(double value) => target.Report(new((long)(value * total), total));
     }
 }

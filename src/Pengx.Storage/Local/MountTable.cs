@@ -16,7 +16,7 @@ internal static class MountTable
             .MaxBy(point => point.Length) ?? "/";
 
     // Blanks, tabs, line feeds and backslashes are written in octal.
-    private static string Unescape(string text) => text
+    public static string Unescape(string text) => text
         .Replace(@"\040", " ", StringComparison.Ordinal)
         .Replace(@"\011", "\t", StringComparison.Ordinal)
         .Replace(@"\012", "\n", StringComparison.Ordinal)

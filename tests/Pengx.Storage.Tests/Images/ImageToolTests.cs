@@ -26,7 +26,7 @@ public sealed class ImageToolTests : IDisposable
         var info = await _tool.InfoAsync(image, Token);
 
         Assert.Equal((DiskFormat.Qcow2, DataSize.FromMiB(16), below.Location.ToString(), "raw"), (info.Format, info.Size, info.BackingFile, info.BackingFormat));
-        Assert.Equal(new(0, 0), await _tool.CheckAsync(image, Token));
+        Assert.Equal(new(0, 0) { TotalClusters = 256, EndOffset = 4 * 65536 }, await _tool.CheckAsync(image, Token));
         var measure = await _tool.MeasureAsync(image, DiskFormat.Raw, Token);
         Assert.Equal(DataSize.FromMiB(16), measure.FullyAllocated);
         var empty = await _tool.MeasureAsync(DataSize.FromGiB(10), DiskFormat.Qcow2, Token);
@@ -88,7 +88,7 @@ public sealed class ImageToolTests : IDisposable
     public async Task Paths_that_a_tool_could_misread_are_refused()
     {
         await Assert.ThrowsAsync<ArgumentException>(() => _tool.InfoAsync(new(new FileLocation("nbd:unix:/x"), DiskFormat.Raw), Token));
-        await Assert.ThrowsAsync<StorageException>(() => _tool.InfoAsync(new(new RbdLocation("pool", "image"), DiskFormat.Raw), Token));
+        await Assert.ThrowsAsync<ArgumentException>(() => _tool.CreateAsync(new(new FileLocation("x"), DiskFormat.Raw), new(512), cancellationToken: Token));
     }
 
     [Fact]

@@ -44,7 +44,7 @@ public sealed class LocalStorageTests : IDisposable
     public async Task A_copy_of_a_sparse_image_stays_sparse()
     {
         var source = await CreateAsync(Spec(DiskFormat.Raw) with { Size = DataSize.FromGiB(1) });
-        var copy = await new LocalStorage(new ProcessRunner()) { MayClone = false }.CreateAsync(
+        var copy = await new LocalStorage(new ProcessRunner()) { Copier = new(new ProcessRunner()) { MayShare = false } }.CreateAsync(
             Storlink, Spec(DiskFormat.Raw) with { Size = DataSize.FromGiB(1), Source = source }, cancellationToken: Token);
 
         Assert.InRange(copy.Allocated.MiB, 0, 1);
@@ -104,6 +104,56 @@ public sealed class LocalStorageTests : IDisposable
         Assert.Equal([$"{spec.Disk}.raw"], _directory.Names());
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => orphan);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_copy_that_a_killed_process_began_goes_on_or_is_removed(bool again)
+    {
+        var source = await TestImages.CreateFullAsync(_directory.PathOf("source"), DataSize.FromMiB(96));
+        var spec = Spec(DiskFormat.Raw) with { Source = source, Size = DataSize.FromMiB(100) };
+        ImageCopier copier = new(new ProcessRunner()) { MayShare = false };
+
+        // As the killed one leaves it: the hidden file, owned by nobody, and how far it is.
+        var part = _directory.PathOf($".{spec.Disk}.raw.part-0123456789ab");
+        using (var cancel = CancellationTokenSource.CreateLinkedTokenSource(Token))
+        using (var handle = Posix.CreateNew(part))
+        {
+            var plan = await copier.PlanAsync(
+                new() { Source = source, Target = new(new FileLocation(PathOf(spec)), DiskFormat.Raw), RateLimit = DataSize.FromMiB(128), KeepWhenInterrupted = true }, Token);
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => copier.FillAsync(
+                plan, part, handle, new Reports(done => Stop(cancel, done)), cancel.Token));
+        }
+
+        Assert.All(await ListAsync(), entry => Assert.Equal((spec.Disk, false), (entry.Disk, entry.Complete)));
+        Assert.Equal(2, (await ListAsync()).Count);
+        if (!again)
+        {
+            await _storage.DeleteAsync(Storlink, spec.Disk, Token);
+            Assert.Equal(["source"], _directory.Names());
+            return;
+        }
+
+        // Another file would take its place if it began anew.
+        var inode = await TestImages.RunAsync("stat", "-c", "%i", part);
+        List<long> reports = [];
+        LocalStorage storage = new(new ProcessRunner()) { Copier = copier };
+        await storage.CreateAsync(Storlink, spec, new Reports(reports.Add), Token);
+
+        Assert.Equal(["source", $"{spec.Disk}.raw"], _directory.Names().OrderDescending());
+        Assert.Equal(inode, await TestImages.RunAsync("stat", "-c", "%i", PathOf(spec)));
+        Assert.True(reports[0] > DataSize.FromMiB(40).Bytes, $"It began anew: {reports[0]}");
+        Assert.Equal(DataSize.FromMiB(100), (await storage.FindAsync(Storlink, spec.Disk, DiskFormat.Raw, Token))?.Size);
+        await CompareAsync(source, new(new FileLocation(PathOf(spec)), DiskFormat.Raw));
+
+        static void Stop(CancellationTokenSource cancel, long done)
+        {
+            if (done >= DataSize.FromMiB(48).Bytes)
+            {
+                cancel.Cancel();
+            }
+        }
     }
 
     [Fact]
@@ -235,7 +285,7 @@ public sealed class LocalStorageTests : IDisposable
         foreach (var mayClone in new[] { true, false })
         {
             var raw = Spec(DiskFormat.Raw) with { Source = planted };
-            await new LocalStorage(new ProcessRunner()) { MayClone = mayClone }.CreateAsync(Storlink, raw, cancellationToken: Token);
+            await new LocalStorage(new ProcessRunner()) { Copier = new(new ProcessRunner()) { MayShare = mayClone } }.CreateAsync(Storlink, raw, cancellationToken: Token);
             Assert.Equal(expected, await File.ReadAllBytesAsync(PathOf(raw), Token));
         }
 
@@ -363,8 +413,8 @@ public sealed class LocalStorageTests : IDisposable
     public async Task A_copy_that_stands_still_is_stopped_and_leaves_nothing()
     {
         var source = await CreateAsync(Spec(DiskFormat.Raw));
-        LocalStorage storage = new(new StuckRunner(new ProcessRunner()), new() { StallTimeout = TimeSpan.FromMilliseconds(200) }) { MayClone = false };
-        var failure = await Assert.ThrowsAsync<StorageException>(() => storage.CreateAsync(Storlink, Spec(DiskFormat.Raw) with { Source = source }, cancellationToken: Token));
+        LocalStorage storage = new(new StuckRunner(new ProcessRunner()), new() { StallTimeout = TimeSpan.FromMilliseconds(200) });
+        var failure = await Assert.ThrowsAsync<UnavailableException>(() => storage.CreateAsync(Storlink, Spec(DiskFormat.Qcow2) with { Source = source }, cancellationToken: Token));
 
         Assert.Contains("stood still", failure.Message, StringComparison.Ordinal);
         Assert.Single(_directory.Names());
@@ -379,6 +429,24 @@ public sealed class LocalStorageTests : IDisposable
 
         Assert.IsType<LocalStorage>(Assert.Single(provider.GetServices<IStorageBackend>()));
         Assert.NotNull(provider.GetRequiredService<ImageTool>());
+    }
+
+    [Fact]
+    public void Block_level_is_a_backend_and_a_driver_of_layers_beside_it()
+    {
+        ServiceCollection services = new();
+        services.AddPengx().AddLocalStorage().AddLvmStorage(options => options.ThinWatermark = 80).AddLvmStorage();
+        using var provider = services.BuildServiceProvider();
+
+        var backends = provider.GetServices<IStorageBackend>().ToList();
+        Assert.Equal(2, backends.Count);
+        Assert.IsType<LvmStorage>(Assert.Single(backends, backend => backend.Serves(TemporaryStorlink.For("/dev/vg", level: StorlinkLevel.Block))));
+        Assert.IsType<LvmLayers>(Assert.Single(provider.GetServices<IStorageLayerDriver>()));
+
+        ServiceCollection wrong = new();
+        wrong.AddPengx().AddLvmStorage(options => options.ThinWatermark = 0);
+        using var refusing = wrong.BuildServiceProvider();
+        Assert.Throws<Microsoft.Extensions.Options.OptionsValidationException>(() => refusing.GetServices<IStorageBackend>().ToList());
     }
 
     private static VolumeSpec Spec(DiskFormat format) => new() { Disk = DiskId.New(), Format = format, Size = Size };
@@ -413,6 +481,11 @@ public sealed class LocalStorageTests : IDisposable
         }
 
         return entries;
+    }
+
+    private sealed class Reports(Action<long> report) : IProgress<ByteProgress>
+    {
+        public void Report(ByteProgress value) => report(value.Done);
     }
 
     private sealed class SynchronousProgress(Action report) : IProgress<ByteProgress>
