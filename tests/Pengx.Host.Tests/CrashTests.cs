@@ -27,8 +27,8 @@ public sealed class CrashTests
 
         await host.KillAsync();
         Assert.Equal(before.Order(), host.GuestProcesses().Order());
-        var flushed = LastFlushed(guests.Serial(runs));
-        await ServedMachines.EventuallyAsync(() => Task.FromResult(LastFlushed(guests.Serial(runs)) > flushed + 2), "the guest goes on writing without the service");
+        var flushed = RealGuests.LastFlushed(guests.Serial(runs));
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(runs)) > flushed + 2), "the guest goes on writing without the service");
 
         // One guest ends while nobody looks.
         using (var process = Process.GetProcessById(before.Single(pid => File.ReadAllText($"/proc/{pid}/cmdline").Contains(dies, StringComparison.Ordinal))))
@@ -56,7 +56,7 @@ public sealed class CrashTests
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{paused}/poweroff/", null, HttpStatusCode.OK);
 
         // What a guest said it had flushed is on its disk.
-        flushed = LastFlushed(guests.Serial(runs));
+        flushed = RealGuests.LastFlushed(guests.Serial(runs));
         var counterDisk = (await host.GetXmlAsync($"/vms/{runs}/disks/")).Elements("disk").ElementAt(1).Attribute("id")!.Value;
         var newest = await GuestCounter.ReadNewestAsync(Path.Combine(guests.Store, $"{counterDisk}.raw"), TestContext.Current.CancellationToken);
         Assert.True(newest >= flushed, $"The guest printed {flushed}, its disk holds {newest}.");
@@ -127,13 +127,5 @@ public sealed class CrashTests
 
         await guests.AssertWholeAsync();
         Assert.Empty(host.GuestProcesses());
-    }
-
-    private static long LastFlushed(string serial)
-    {
-        const string Mark = "PENGX-GUEST flushed ";
-        var complete = serial[..(serial.LastIndexOf('\n') + 1)];
-        var at = complete.LastIndexOf(Mark, StringComparison.Ordinal);
-        return at < 0 ? 0 : long.Parse(complete[(at + Mark.Length)..complete.IndexOf('\n', at)].Trim(), System.Globalization.CultureInfo.InvariantCulture);
     }
 }

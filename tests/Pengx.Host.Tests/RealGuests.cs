@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using Pengx.Testing;
 
@@ -22,13 +23,13 @@ internal sealed class RealGuests : IAsyncDisposable
 
     public string Template { get; }
 
-    public static async Task<RealGuests> StartAsync()
+    public static async Task<RealGuests> StartAsync(params string[] arguments)
     {
         Requires.Tool("qemu-system-x86_64", "qemu");
         Requires.Tool("qemu-img", "qemu");
         var image = GuestImage.Require();
         var store = Directory.CreateTempSubdirectory("pengx-store-").FullName;
-        var host = await HostProcess.StartAsync("qemu", "--Pengx:Limits:ShutdownWaitSeconds=20");
+        var host = await HostProcess.StartAsync("qemu", ["--Pengx:Limits:ShutdownWaitSeconds=20", .. arguments]);
         var storlink = await host.AddStorlinkAsync(store);
         var disk = Guid.NewGuid();
         File.Copy(image, Path.Combine(store, $"{disk}.raw"));
@@ -40,8 +41,8 @@ internal sealed class RealGuests : IAsyncDisposable
         return new(host, store, storlink, template.Split('/')[2]);
     }
 
-    public Task<string> AddAsync(string name, int extraMiB = 4, string format = "raw") =>
-        Host.AddMachineAsync(Storlink, name, 160, $"<template>{Template}</template><extra_disk_size>{extraMiB}</extra_disk_size><disk_format>{format}</disk_format><network><list-item>0</list-item></network>");
+    public Task<string> AddAsync(string name, int extraMiB = 4, string format = "raw", string? storlink = null) =>
+        Host.AddMachineAsync(storlink ?? Storlink, name, 160, $"<template>{Template}</template><extra_disk_size>{extraMiB}</extra_disk_size><disk_format>{format}</disk_format><network><list-item>0</list-item></network>");
 
     /// <summary>What the guest printed on its serial console since its last start.</summary>
     public string Serial(string vm)
@@ -55,6 +56,15 @@ internal sealed class RealGuests : IAsyncDisposable
         using var stream = new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();
+    }
+
+    /// <summary>The newest record that a guest printed as flushed.</summary>
+    public static long LastFlushed(string serial)
+    {
+        const string Mark = "PENGX-GUEST flushed ";
+        var complete = serial[..(serial.LastIndexOf('\n') + 1)];
+        var at = complete.LastIndexOf(Mark, StringComparison.Ordinal);
+        return at < 0 ? 0 : long.Parse(complete[(at + Mark.Length)..complete.IndexOf('\n', at)].Trim(), CultureInfo.InvariantCulture);
     }
 
     public Task PrintsAsync(string vm, string text) =>

@@ -5,11 +5,11 @@ namespace Pengx.Host.Tests;
 /// <summary>Shortcuts through the API that many tests need.</summary>
 internal static class ServedMachines
 {
-    public static async Task<string> AddStorlinkAsync(this HostProcess host, string directory, string name = "store1") =>
+    public static async Task<string> AddStorlinkAsync(this HostProcess host, string link, string name = "store1", string type = "LO", string level = "FL") =>
         (await host.ChangeAsync(
             HttpMethod.Post,
             "/storlinks/create/",
-            $"<storlink><name>{name}</name><link>{directory}</link><desc>VM store</desc><type>LO</type><level>FL</level><shared>False</shared></storlink>",
+            $"<storlink><name>{name}</name><link>{link}</link><desc>VM store</desc><type>{type}</type><level>{level}</level><shared>False</shared></storlink>",
             HttpStatusCode.Created)).Split('/', StringSplitOptions.RemoveEmptyEntries)[^1];
 
     /// <returns>The machine's id.</returns>

@@ -1,4 +1,7 @@
 using Pengx.Orchestration;
+using Pengx.Qemu;
+using Pengx.Storage;
+using Pengx.Xen;
 
 namespace Pengx.Host;
 
@@ -29,16 +32,53 @@ internal static class HostComposition
                 machines.IsoDirectories.Add(iso);
             }
         });
+        var hypervisor = options.Hypervisor.ToUpperInvariant();
+        hypervisor = hypervisor != "AUTO" ? hypervisor : XenHypervisorDriver.IsControlDomain() ? "XEN" : "QEMU";
         var pengx = services.AddPengx()
             .AddLocalHost(directory.Path, options.Pm.Name.Length > 0 ? options.Pm.Name : null, pm)
             .AddSqlite(configuration.GetConnectionString("Pengx") ?? $"Data Source={Path.Combine(directory.Path, "pengx.db")}")
             .AddLocalStorage()
+            .AddLvmStorage(Lvm)
+            .AddCephStorage(Ceph)
             .AddOrchestration(engine => engine.MaxConcurrentOperations = options.Limits.ConcurrentOperations);
-        _ = options.Hypervisor.ToUpperInvariant() switch
+        _ = hypervisor switch
         {
-            "AUTO" or "QEMU" => pengx.AddQemu(qemu => qemu.StateDirectory = Path.Combine(directory.Path, "qemu")),
+            "XEN" => pengx.AddXen(Xen),
+            "QEMU" => pengx.AddQemu(Qemu),
             "SIMULATOR" => pengx.AddSimulator(),
-            _ => throw new InvalidOperationException($"Pengx:Hypervisor '{options.Hypervisor}' is refused: use auto, qemu or simulator."),
+            _ => throw new InvalidOperationException($"Pengx:Hypervisor '{options.Hypervisor}' is refused: use auto, xen, qemu or simulator."),
         };
+
+        // All backends are there; what a storage link's level needs is looked for when one of that level is used.
+        void Lvm(LvmOptions lvm)
+        {
+            lvm.LeaseDirectory = Leases(lvm.LeaseDirectory);
+            configuration.GetSection("Pengx:Lvm").Bind(lvm);
+        }
+
+        void Ceph(CephOptions ceph)
+        {
+            ceph.StateDirectory = Path.Combine(directory.Path, "ceph");
+            ceph.LeaseDirectory = Leases(ceph.LeaseDirectory);
+
+            // Xen's disks cannot open an image by its name.
+            ceph.Attach = hypervisor == "XEN" ? CephAttachMode.Kernel : CephAttachMode.Qemu;
+            configuration.GetSection("Pengx:Ceph").Bind(ceph);
+        }
+
+        // What all services of a host share is root's.
+        string Leases(string shared) => Environment.IsPrivilegedProcess ? shared : Path.Combine(directory.Path, "leases");
+
+        void Qemu(QemuOptions qemu) => qemu.StateDirectory = Path.Combine(directory.Path, "qemu");
+
+        void Xen(XenOptions xen)
+        {
+            xen.StateDirectory = Path.Combine(directory.Path, "xen");
+            xen.Guests = options.Xen.ToProfile();
+            foreach (var option in options.Xen.SshOptions)
+            {
+                xen.SshOptions.Add(option);
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ internal sealed class PengxHostOptions
 
     public string AuthorizedKeysPath { get; set; } = "";
 
+    public XenHostOptions Xen { get; set; } = new();
+
     public LimitOptions Limits { get; set; } = new();
 
     /// <summary>The data directory: as configured, else the system's for root and the user's own for others.</summary>
