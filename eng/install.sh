@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# install.sh - installs what building, testing and running Pengx needs on a Debian with the .NET SDK. Says what it installs;
-# says and does nothing when all of it is there.
+# install.sh [--lab] - installs what building, testing and running Pengx needs on a Debian with the .NET SDK, and with --lab what
+# the laboratory needs besides. Says what it installs; says and does nothing when all of it is there.
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-# The service and its tests run QEMU, its image tool and its guest agent; the rest builds the test guest and serves the scripts beside this.
+# The service and its tests run QEMU, its image tool and its guest agent, LVM and the tools of file systems; the tests start a Ceph
+# cluster of their own; the rest builds the test guest and serves the scripts beside this.
 packages=(
-    qemu-system-x86 qemu-utils qemu-guest-agent
+    qemu-system-x86 qemu-utils qemu-block-extra qemu-guest-agent
+    ceph-mon ceph-osd ceph-mgr ceph-common
     cpio gcc libc6-dev xz-utils zstd
-    curl ca-certificates iproute2 procps util-linux e2fsprogs
+    curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils
+    lvm2 thin-provisioning-tools xfsprogs mount
 )
-commands=(qemu-system-x86_64 qemu-img cpio gcc xz curl ip ps flock timeout)
+commands=(qemu-system-x86_64 qemu-img lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout)
+
+if [[ ${1:-} == --lab ]]; then
+    packages+=(mmdebstrap openssh-client lz4)
+    commands+=(mmdebstrap mke2fs ssh ssh-keygen lz4 setpriv)
+fi
 
 say() { printf 'install: %s\n' "$*" >&2; }
 
