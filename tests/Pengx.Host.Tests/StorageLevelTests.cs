@@ -57,14 +57,21 @@ public sealed class StorageLevelTests(CephCluster cluster)
     {
         await using var host = await HostProcess.StartAsync("simulator", "--Pengx:Lvm:Lvm=no-such-lvm", "--Pengx:Ceph:ConfigurationFile=/nonexistent/ceph.conf");
         using TemporaryStorlink store = new();
-        Assert.NotEmpty(await host.AddStorlinkAsync(store.Directory));
-        var group = await host.RefusedAsync(HttpMethod.Post, "/storlinks/create/", Storlink("/dev/vg", "LO", "BL"), HttpStatusCode.InternalServerError);
-        Assert.Contains("no-such-lvm", group, StringComparison.Ordinal);
-        var pool = await host.RefusedAsync(HttpMethod.Post, "/storlinks/create/", Storlink("pool", "CEP", "OB"), HttpStatusCode.BadRequest);
-        Assert.Contains("/nonexistent/ceph.conf", pool, StringComparison.Ordinal);
+        var directory = await host.AddStorlinkAsync(store.Directory, "directory");
+        Assert.NotEmpty(await host.AddMachineAsync(directory, "files"));
 
-        static string Storlink(string link, string type, string level) =>
-            $"<storlink><name>{level}</name><link>{link}</link><type>{type}</type><level>{level}</level><shared>False</shared></storlink>";
+        // They can be recorded; what lies beneath is looked at when it is used.
+        var group = await host.AddStorlinkAsync("/dev/vg", "group", level: "BL");
+        Assert.Contains("no-such-lvm", await RefusedAsync(group), StringComparison.Ordinal);
+        var pool = await host.AddStorlinkAsync("pool", "pool", "CEP", "OB");
+        Assert.Contains("/nonexistent/ceph.conf", await RefusedAsync(pool), StringComparison.Ordinal);
+        Assert.Equal(3, (await host.GetXmlAsync("/storlinks/")).Elements("storlink").Count());
+
+        Task<string> RefusedAsync(string storlink) => host.RefusedAsync(
+            HttpMethod.Post,
+            "/vms/",
+            $"<vm><name>on{storlink}</name><storlink>{storlink}</storlink><cpu_core>1</cpu_core><memory>128</memory><os_disk_size>8</os_disk_size><disk_format>raw</disk_format></vm>",
+            HttpStatusCode.BadRequest);
     }
 
     /// <summary>Makes a machine from the template, lets it count on its second disk, cuts its power, and reads the disk.</summary>
@@ -76,7 +83,7 @@ public sealed class StorageLevelTests(CephCluster cluster)
     {
         var host = guests.Host;
         var vm = await guests.AddAsync("counts", storlink: storlink);
-        DiskId[] disks = [.. (await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").Select(disk => DiskId.TryParse(disk.Attribute("id")!.Value, out var id) ? id : default)];
+        DiskId[] disks = [.. (await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").Select(disk => new DiskId(Guid.Parse(disk.Attribute("id")!.Value)))];
         Assert.Equal(2, disks.Length);
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
         await guests.PrintsAsync(vm, "PENGX-GUEST flushed 3");

@@ -269,15 +269,29 @@ public sealed class ImageOperationsTests : IDisposable
     {
         await using var device = await LoopDevice.CreateAsync(DataSize.FromMiB(32).Bytes, Token);
         await QemuImgAsync("create", "-q", "-f", "qcow2", device.Path, "8M");
-        var name = _directory.PathOf("vg-lv");
+        var name = $"/dev/pengx-test-{Guid.NewGuid():N}";
         File.CreateSymbolicLink(name, device.Path);
-        var top = Qcow2(_directory.PathOf("top"));
-        await QemuImgAsync("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", name, PathOf(top));
-        var chain = ImageChain.Read(top);
+        try
+        {
+            var top = Qcow2(_directory.PathOf("top"));
+            await QemuImgAsync("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", name, PathOf(top));
+            var chain = ImageChain.Read(top);
 
-        Assert.Equal(new(new BlockLocation(name), DiskFormat.Qcow2), chain.Layers[1].Image);
-        Assert.Equal(DataSize.FromMiB(8), chain.Size);
-        Assert.Equal(DataSize.FromMiB(32), chain.Layers[1].Allocated);
+            Assert.Equal(new(new BlockLocation(name), DiskFormat.Qcow2), chain.Layers[1].Image);
+            Assert.Equal(DataSize.FromMiB(8), chain.Size);
+            Assert.Equal(DataSize.FromMiB(32), chain.Layers[1].Allocated);
+        }
+        finally
+        {
+            File.Delete(name);
+        }
+
+        // Elsewhere anybody may have made the link.
+        var link = _directory.PathOf("vg-lv");
+        File.CreateSymbolicLink(link, device.Path);
+        var strange = Qcow2(_directory.PathOf("strange"));
+        await QemuImgAsync("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", link, PathOf(strange));
+        Assert.Throws<StorageException>(() => ImageChain.Read(strange));
     }
 
     [Fact]

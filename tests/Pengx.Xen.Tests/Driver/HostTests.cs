@@ -96,9 +96,22 @@ public sealed class HostTests : XenDriverTest
         Assert.Empty(Xen.CallsOf("block-attach"));
 
         await Store.RestartAsync();
-        await EventuallyAsync(() => Store.Watches > 0, "the driver is connected again");
+        await EventuallyAsync(IsBackAsync, "the driver is connected again");
         await driver.Devices().PlugDiskAsync(id, disk, Stop);
         Assert.Single(Xen.CallsOf("block-attach"));
+
+        async Task<bool> IsBackAsync()
+        {
+            try
+            {
+                _ = await driver.Domains.FindVncAsync(id, Stop);
+                return true;
+            }
+            catch (HypervisorException)
+            {
+                return false;
+            }
+        }
     }
 
     [Fact]

@@ -109,10 +109,12 @@ public abstract class XenDriverTest : IAsyncDisposable
     private protected SeenEvents Watch(XenHypervisorDriver driver, DomainId id) => new(driver, id, Stop);
 
     /// <summary>Waits for what another thread brings about; bounded.</summary>
-    private protected async Task EventuallyAsync(Func<bool> condition, string what)
+    private protected Task EventuallyAsync(Func<bool> condition, string what) => EventuallyAsync(() => Task.FromResult(condition()), what);
+
+    private protected async Task EventuallyAsync(Func<Task<bool>> condition, string what)
     {
         using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(5));
-        while (!condition())
+        while (!await condition())
         {
             try
             {
