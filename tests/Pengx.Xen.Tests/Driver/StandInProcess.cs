@@ -13,7 +13,22 @@ internal sealed class StandInProcess : IDisposable
 
     public int Pid => _process.Id;
 
-    public bool IsAlive => !_isDisposed && !_process.HasExited;
+    /// <summary>Whether it runs, as the system knows it: .NET learns of an end a little later.</summary>
+    public bool IsAlive
+    {
+        get
+        {
+            try
+            {
+                // "pid (name) state ...": one that ended and nobody has asked for is Z.
+                return !_isDisposed && File.ReadAllText($"/proc/{Pid}/stat").Split(')')[^1].TrimStart()[0] is not ('Z' or 'X');
+            }
+            catch (IOException)
+            {
+                return false;
+            }
+        }
+    }
 
     /// <summary>Starts one.</summary>
     /// <param name="folder">Where a link of the program's name may lie.</param>
