@@ -126,15 +126,22 @@ internal sealed class LabGuests : IAsyncDisposable
     public static Task<string> WaitForFileAsync(string path, string text) =>
         LabHost.UntilAsync(text, () => Task.FromResult(File.Exists(path) ? ReadShared(path) : ""), said => said.Contains(text, StringComparison.Ordinal));
 
-    /// <summary>Creates a domain, once more if the first try fails: emulated machines do not always come up.</summary>
+    /// <summary>Creates a domain, up to three times: emulated machines do not always come up, and libxl gives a device model
+    /// ten seconds for each answer, which a busy machine outside may take away.</summary>
     /// <param name="configuration">The path of its xl.cfg.</param>
     public static async Task StartAsync(string configuration)
     {
-        var first = await LabHost.RunAsync("xl", "create", configuration);
-        if (first.ExitCode != 0)
+        const int Tries = 3;
+        for (var attempt = 1; ; attempt++)
         {
-            TestContext.Current.SendDiagnosticMessage("xl create is tried once more: {0}", first.Error);
-            await LabHost.OutputAsync("xl", "create", configuration);
+            var result = await LabHost.RunAsync("xl", "create", configuration);
+            if (result.ExitCode == 0 || attempt == Tries)
+            {
+                result.EnsureSuccess();
+                return;
+            }
+
+            TestContext.Current.SendDiagnosticMessage("xl create failed and is tried again: {0}", result.Error);
         }
     }
 

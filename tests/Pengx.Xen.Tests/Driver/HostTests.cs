@@ -38,8 +38,8 @@ public sealed class HostTests : XenDriverTest
         await first;
         await Task.WhenAll(more);
 
-        // What the first reads may be older than their calls, so they share the next one.
-        Assert.InRange(Xen.CallsOf("list").Count - before, 1, 2);
+        // What the first reads may be older than their calls, so they share the next one; the two watches of the start may be told late.
+        Assert.InRange(Xen.CallsOf("list").Count - before, 1, 4);
     }
 
     [Fact]

@@ -32,7 +32,7 @@ public sealed class PlugTests : XenDriverTest
     [Fact]
     public async Task Interface_that_the_guest_does_not_take_up_is_an_error_and_taken_away_again()
     {
-        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(8));
+        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(6));
         var id = await RunAsync(driver, Define());
         Xen.Guests.ConnectsDevices = false;
         var nic = new DomainNic { Mac = MacAddress.NewXen(), Switch = FakeXen.Bridge };
@@ -71,7 +71,7 @@ public sealed class PlugTests : XenDriverTest
     [Fact]
     public async Task Disk_that_the_guest_does_not_take_up_is_an_error_and_taken_away_again()
     {
-        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(8));
+        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(6));
         var id = await RunAsync(driver, Define());
         Xen.Guests.ConnectsDevices = false;
         var error = await Assert.ThrowsAsync<HypervisorException>(() => driver.Devices().PlugDiskAsync(id, Disk(1), Stop));
@@ -96,7 +96,7 @@ public sealed class PlugTests : XenDriverTest
     [InlineData(false)]
     public async Task Disk_that_the_guest_does_not_let_go_is_an_error_and_stays(bool isTold)
     {
-        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(8));
+        var driver = await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(6));
         var id = await RunAsync(driver, Define());
         var disk = Disk(1);
         await driver.Devices().PlugDiskAsync(id, disk, Stop);
@@ -192,7 +192,7 @@ public sealed class PlugTests : XenDriverTest
     private async Task<XenHypervisorDriver> StartDriverAgainAsync(XenHypervisorDriver driver)
     {
         await driver.DisposeAsync();
-        return await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(8));
+        return await StartDriverAsync(options => options.DeviceTimeout = TimeSpan.FromSeconds(6));
     }
 
     // xvda, hdc, xvdb.

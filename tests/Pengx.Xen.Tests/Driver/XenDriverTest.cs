@@ -11,7 +11,7 @@ public abstract class XenDriverTest : IAsyncDisposable
 
     /// <summary>Makes the host.</summary>
     /// <param name="speed">How many times as fast as the world the clock of the driver and of the host goes.</param>
-    protected XenDriverTest(double speed = 5)
+    protected XenDriverTest(double speed = 3)
     {
         _stop.CancelAfter(TimeSpan.FromMinutes(2));
         Clock = new(speed);
