@@ -106,12 +106,7 @@ internal sealed partial class XenDomain
     private async Task DefineCoreAsync(DomainDefinition definition, string configuration, CancellationToken cancellationToken)
     {
         await _files.WriteAsync(definition, configuration, cancellationToken).ConfigureAwait(false);
-        var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
-        if (run is { IsLeaving: true })
-        {
-            run = await environment.Table.WaitAsync(id, static now => now is not { IsLeaving: true }, cancellationToken).ConfigureAwait(false);
-        }
-
+        var run = await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false);
         if (run is { IsAlive: true })
         {
             var named = WithFreeName(definition);
@@ -129,12 +124,7 @@ internal sealed partial class XenDomain
     private async Task StartCoreAsync(CancellationToken cancellationToken)
     {
         var definition = RequireDefinition();
-        var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
-        if (run is { IsLeaving: true })
-        {
-            run = await environment.Table.WaitAsync(id, static now => now is not { IsLeaving: true }, cancellationToken).ConfigureAwait(false);
-        }
-
+        var run = await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false);
         if (run is { IsAlive: true })
         {
             return;
@@ -187,8 +177,7 @@ internal sealed partial class XenDomain
     {
         try
         {
-            await DestroyRowsAsync(CancellationToken.None).ConfigureAwait(false);
-            await RemoveRemainsAsync(CancellationToken.None).ConfigureAwait(false);
+            await RequireGoneAsync(CancellationToken.None).ConfigureAwait(false);
         }
         catch (PengxException exception)
         {

@@ -17,9 +17,8 @@ internal sealed partial class XenDomain(DomainId id, XenEnvironment environment,
         return environment.Table.Find(id);
     }
 
-    /// <summary>The run, when its guest is there: one that is rebooting is waited for.</summary>
-    /// <exception cref="WrongStateException">It does not run.</exception>
-    private async Task<XenRun> RequireRunAsync(CancellationToken cancellationToken)
+    /// <summary>The run as it is now; one whose guest is rebooting or going is waited for.</summary>
+    private async Task<XenRun?> ReadSettledRunAsync(CancellationToken cancellationToken)
     {
         var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
         if (run is { IsLeaving: true })
@@ -27,6 +26,14 @@ internal sealed partial class XenDomain(DomainId id, XenEnvironment environment,
             run = await environment.Table.WaitAsync(id, static now => now is not { IsLeaving: true }, cancellationToken).ConfigureAwait(false);
         }
 
+        return run;
+    }
+
+    /// <summary>The run, when its guest is there: one that is rebooting is waited for.</summary>
+    /// <exception cref="WrongStateException">It does not run.</exception>
+    private async Task<XenRun> RequireRunAsync(CancellationToken cancellationToken)
+    {
+        var run = await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false);
         return run is { IsAlive: true } ? run : throw new WrongStateException($"Domain {id} does not run.");
     }
 
