@@ -256,7 +256,7 @@ public sealed class XlCommandTests
                 Interlocked.Increment(ref taken);
             },
             iter: 150);
-        Assert.True(taken >= 30 && refused >= 15, $"{taken} taken, {refused} refused");
+        Assert.True(taken >= 30 && refused >= 5, $"{taken} taken, {refused} refused");
     }
 
     private static async Task<IEnumerable<string>> VerbsAsync(XlCommand command) => (await RealXl.AskAsync(command)).Select(line => $"{line.Verb} {line.Domain}");
