@@ -28,6 +28,9 @@ public sealed class OxenstoredTests : XenstoreSuite
 public sealed class XenbusTests : XenstoreSuite
 {
     /// <inheritdoc/>
+    protected override bool IsDevice => true;
+
+    /// <inheritdoc/>
     protected override bool ListsInParts => false;
 
     /// <inheritdoc/>

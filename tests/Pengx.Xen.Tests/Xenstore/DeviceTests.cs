@@ -50,9 +50,10 @@ public sealed partial class DeviceTests
     }
 
     [Fact]
-    public async Task A_device_gets_one_message_with_each_write()
+    public async Task A_device_gets_one_message_with_each_write_and_the_next_after_its_answer()
     {
-        // The kernel forgets whatever stands behind the first message. A socket that keeps the borders of writes shows them.
+        // The kernel forgets whatever stands behind the first message, and reads a message only when it gets to it, from a buffer that
+        // the next write uses, too. A socket that keeps the borders of writes shows both.
         const int SequencedPackets = 5;
         var ends = new int[2];
         Assert.Equal(0, SocketPair(1, SequencedPackets, 0, ends));
@@ -68,6 +69,13 @@ public sealed partial class DeviceTests
                 {
                     Assert.Equal(16 + BitConverter.ToInt32(packet, 12), (int)count);
                     packets++;
+                    if (packets == 2)
+                    {
+                        // By now everything else has been asked for: it must wait for this answer.
+                        Assert.False(HasMore(daemon, TimeSpan.FromMilliseconds(200)));
+                    }
+
+                    Assert.False(HasMore(daemon, TimeSpan.Zero));
                     var isTop = packet[0] == 1 && packet.AsSpan(16, (int)count - 16).SequenceEqual("/top\0"u8);
                     byte[] payload = isTop ? [.. Enumerable.Range(0, 20).SelectMany(i => Encoding.ASCII.GetBytes($"{i}\0"))] : [];
                     byte[] answer = [.. packet.AsSpan(0, 12), .. BitConverter.GetBytes(payload.Length), .. payload];
@@ -103,6 +111,23 @@ public sealed partial class DeviceTests
         await Assert.ThrowsAsync<XenstoreDisconnectedException>(() => read.WaitAsync(Limit, Stop));
         await Assert.ThrowsAsync<XenstoreDisconnectedException>(() => client.Completion.WaitAsync(Limit, Stop));
     }
+
+    private static bool HasMore(SafeFileHandle descriptor, TimeSpan limit)
+    {
+        PollDescriptor poll = new() { Descriptor = (int)descriptor.DangerousGetHandle(), Events = 1 };
+        return Poll(ref poll, 1, (int)limit.TotalMilliseconds) > 0;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct PollDescriptor
+    {
+        internal int Descriptor;
+        internal short Events;
+        internal short Returned;
+    }
+
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    private static partial int Poll(ref PollDescriptor descriptors, nuint count, int timeout);
 
     [LibraryImport("libc", EntryPoint = "socketpair", SetLastError = true)]
     private static partial int SocketPair(int family, int type, int protocol, [Out] int[] ends);

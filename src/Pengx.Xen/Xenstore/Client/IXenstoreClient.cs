@@ -89,6 +89,8 @@ public interface IXenstoreDaemon
     /// ends then.
     /// </summary>
     /// <param name="cancellationToken">Gives up the wait.</param>
+    /// <exception cref="InvalidOperationException">The client is connected through the kernel's device: the connection is the
+    /// kernel's own, and its drivers' watches would end, too.</exception>
     ValueTask ResetWatchesAsync(CancellationToken cancellationToken = default);
 
     /// <summary>The features that the daemon offers to this connection.</summary>

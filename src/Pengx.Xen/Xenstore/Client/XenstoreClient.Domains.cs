@@ -71,6 +71,11 @@ public sealed partial class XenstoreClient
 
         public async ValueTask ResetWatchesAsync(CancellationToken cancellationToken = default)
         {
+            if (client._session.IsOfKernel)
+            {
+                throw new InvalidOperationException("The watches of a device's connection are not reset: it is the kernel's own, whose drivers would never hear of anything again.");
+            }
+
             KeyValuePair<long, XenstoreWatch>[] watches = [.. client._watches];
             await client._session.DoAsync(XenstoreOperation.ResetWatches, null, "\0"u8, cancellationToken).ConfigureAwait(false);
             client.ForgetWatches(watches);

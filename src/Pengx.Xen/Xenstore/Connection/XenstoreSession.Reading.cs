@@ -231,6 +231,10 @@ internal sealed partial class XenstoreSession
         finally
         {
             EndBatch();
+            if (_transport.IsDevice)
+            {
+                GoOn();
+            }
         }
 
         if (_receivedFrom == _receivedTo)
@@ -344,6 +348,7 @@ internal sealed partial class XenstoreSession
                 _waiting--;
             }
 
+            _unanswered -= _transport.IsDevice ? 1 : 0;
             place.Watch = null;
             place.IsTaken = false;
             place.NextFree = _freePlace;

@@ -42,6 +42,9 @@ internal sealed partial class XenstoreSession
     private OutgoingBuffer _sending = new();
     private bool _isWriting;
 
+    // Of a device: what was written and is not answered. Below zero for the moment in which an answer overtakes its writer.
+    private int _unanswered;
+
     private bool _isClosed;
     private Exception? _reason;
 
@@ -78,6 +81,9 @@ internal sealed partial class XenstoreSession
     internal Task<Exception?> Ended => _ended.Task;
 
     internal bool IsClosed => Volatile.Read(ref _isClosed);
+
+    /// <summary>Whether the connection to the daemon is the kernel's own, which every driver of it uses, too.</summary>
+    internal bool IsOfKernel => _transport.IsDevice;
 
     internal XenstoreClientOptions Options => _options;
 
@@ -247,12 +253,12 @@ internal sealed partial class XenstoreSession
         return activity;
     }
 
-    private static void RequireFit(XenstoreOperation operation, string? subject, int length)
+    private void RequireFit(XenstoreOperation operation, string? subject, int length)
     {
-        if (length > XenstoreLimits.Payload)
+        if (length > _transport.MaxPayload)
         {
             throw new ArgumentException(
-                $"{operation.Name()}{(subject is null ? string.Empty : $" of '{(subject.Length <= 100 ? subject : $"{subject[..100]}…")}'")} takes {length} bytes; a message holds at most {XenstoreLimits.Payload}, path, value and the NUL bytes between them together.");
+                $"{operation.Name()}{(subject is null ? string.Empty : $" of '{(subject.Length <= 100 ? subject : $"{subject[..100]}…")}'")} takes {length} bytes; a message holds at most {_transport.MaxPayload}, path, value and the NUL bytes between them together.");
         }
     }
 
@@ -321,7 +327,7 @@ internal sealed partial class XenstoreSession
         {
             lock (_gate)
             {
-                if (_isClosed || (_outgoing.IsEmpty && _sending.IsEmpty))
+                if (_isClosed || (_outgoing.IsEmpty && _sending.IsEmpty) || _unanswered > 0)
                 {
                     _isWriting = false;
                     return;
@@ -340,6 +346,22 @@ internal sealed partial class XenstoreSession
         }
     }
 
+    /// <summary>On the thread that reads: what a device had to be spared until now.</summary>
+    private void GoOn()
+    {
+        lock (_gate)
+        {
+            if (_isWriting || _unanswered > 0 || (_outgoing.IsEmpty && _sending.IsEmpty))
+            {
+                return;
+            }
+
+            _isWriting = true;
+        }
+
+        Flush();
+    }
+
     /// <summary>False if somebody else goes on, or nobody does: the flag that says that somebody writes stays up then.</summary>
     private bool TryWriteAll(bool mayWait)
     {
@@ -347,7 +369,7 @@ internal sealed partial class XenstoreSession
         {
             while (!_sending.IsEmpty)
             {
-                if (!_transport.TryWrite(_transport.TakesSingleMessages ? _sending.FirstUnsent : _sending.Unsent, out var written))
+                if (!_transport.TryWrite(_transport.IsDevice ? _sending.FirstUnsent : _sending.Unsent, out var written))
                 {
                     // The daemon reads nothing for now. Callers never wait for that: a thread of its own does.
                     if (!mayWait)
@@ -368,6 +390,15 @@ internal sealed partial class XenstoreSession
                 }
 
                 _sending.Advance(written);
+                if (_transport.IsDevice && written > 0)
+                {
+                    lock (_gate)
+                    {
+                        _unanswered++;
+                    }
+
+                    return true;
+                }
             }
 
             return true;
@@ -375,7 +406,7 @@ internal sealed partial class XenstoreSession
         catch (Exception exception) when (exception is IOException or ObjectDisposedException)
         {
             // A daemon that has gone may have said something before it went: on a socket the reader meets that and then the end.
-            if (_transport.TakesSingleMessages)
+            if (_transport.IsDevice)
             {
                 Close(new XenstoreDisconnectedException($"The connection broke: {exception.Message}", exception));
             }

@@ -29,8 +29,13 @@ internal sealed class XenstoreTransport : IDisposable
         _wake = wake;
     }
 
-    /// <summary>The kernel's device takes one message with each write and forgets what is behind it.</summary>
-    internal bool TakesSingleMessages => _wake is not null;
+    /// <summary>The kernel's device takes one message with each write and forgets what is behind it; and it reads the message from
+    /// the descriptor's only buffer when it gets to it, so that the next one may not be written before the answer has come. Its
+    /// connection to the daemon is the kernel's own.</summary>
+    internal bool IsDevice => _wake is not null;
+
+    /// <summary>The longest payload of a message that it takes.</summary>
+    internal int MaxPayload => IsDevice ? XenstoreLimits.DevicePayload : XenstoreLimits.Payload;
 
     internal static async Task<XenstoreTransport> ConnectAsync(XenstoreEndPoint endPoint, XenstoreClientOptions options, CancellationToken cancellationToken)
     {
