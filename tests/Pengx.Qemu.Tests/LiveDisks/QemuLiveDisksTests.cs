@@ -19,6 +19,9 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
 
     public QemuLiveDisksTests() => _images = new(_host);
 
+    // After the first sign of a change: before it, amid it, right behind it, and when it must long have been over.
+    private static readonly TimeSpan[] s_moments = [TimeSpan.Zero, TimeSpan.FromMilliseconds(15), TimeSpan.FromMilliseconds(900)];
+
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     private static LiveDiskLimits Slow => new() { BytesPerSecond = 1024 * 1024 };
@@ -107,7 +110,7 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         await using var driver = await _host.StartDriverAsync(Token);
         var (live, definition, disk) = await StartOnOverlayAsync(driver);
         var id = definition.Id;
-        for (var round = 0; round < 3; round++)
+        for (var round = 0; round < s_moments.Length; round++)
         {
             var last = 0L;
             await using (var counter = await CounterAsync(driver, id))
@@ -118,14 +121,16 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
                 if (atTheChangeOver)
                 {
                     await EventuallyAsync(() => _host.FilesOf(id).ReadRun() is { IsHeld: true } || merge.IsCompleted);
+                    await LaterAsync(s_moments[round]);
                 }
                 else
                 {
                     await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
                 }
 
-                last = CounterFollower.NewestOf(_host, id);
+                (last, var left) = PictureOf(id);
                 await KillAsync(id);
+                Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last, "a host that died then would have lost a number");
                 if (atTheChangeOver)
                 {
                     // It may have been over in that very moment.
@@ -155,6 +160,42 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
                     await live.OverlayAsync(id, [disk], cancellationToken: Token);
                 }
             }
+        }
+    }
+
+    [Fact]
+    public async Task A_guest_that_is_killed_while_it_gets_an_overlay_starts_again_with_every_flushed_number()
+    {
+        await using var driver = await _host.StartDriverAsync(Token);
+        Assert.True(driver.TryGetFeature<ILiveDisks>(out var live));
+        var definition = _host.CreateBootable(_host.CreateDisk("xvdb"));
+        var id = definition.Id;
+        await driver.Domains.DefineAsync(definition, Token);
+        await driver.Domains.StartAsync(id, Token);
+        var disk = definition.Disks[1];
+        foreach (var moment in s_moments)
+        {
+            var last = 0L;
+            var overlay = await OverlayAsync(disk);
+            await using (var counter = await CounterAsync(driver, id))
+            {
+                await counter.FlushAnotherAsync();
+                var laying = live.OverlayAsync(id, [overlay], cancellationToken: Token);
+                await LaterAsync(moment);
+                (last, var left) = PictureOf(id);
+                await KillAsync(id);
+                Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last, "a host that died then would have lost a number");
+                await laying.ContinueWith(static _ => { }, TaskScheduler.Default);
+                await driver.Domains.WaitUntilStoppedAsync(id, Token).WaitAsync(QemuTestHost.Patience, Token);
+                last = CounterFollower.NewestOf(_host, id);
+            }
+
+            disk = (await driver.Domains.FindDefinitionAsync(id, Token))!.Disks[1];
+            Assert.True(disk.Equals(overlay.Before) || disk.Equals(overlay.After));
+            Assert.True(await _images.ReadNewestAsync(disk.Layers[0], Token) >= last);
+            await driver.Domains.StartAsync(id, Token);
+            await using var next = await CounterAsync(driver, id);
+            Assert.True(await next.FlushAnotherAsync() > last);
         }
     }
 
@@ -390,11 +431,24 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         return path;
     }
 
+    /// <summary>What a host that dies now would find: the numbers that were flushed, and the disk of the definition as it lies on disk.</summary>
+    private (long Newest, DomainDisk Disk) PictureOf(DomainId id)
+    {
+        var newest = CounterFollower.NewestOf(_host, id);
+        return (newest, _host.FilesOf(id).ReadDefinition()!.Disks[1]);
+    }
+
     private async Task KillAsync(DomainId id)
     {
         using var process = QemuProcess.Open(_host.PidOf(id), TimeProvider.System);
         process?.Signal(NativeMethods.SigKill);
         Assert.True(process is null || await process.WaitForExitAsync(QemuTestHost.Patience, CancellationToken.None));
+    }
+
+    private static Task LaterAsync(TimeSpan moment)
+    {
+        var since = Stopwatch.GetTimestamp();
+        return EventuallyAsync(() => Stopwatch.GetElapsedTime(since) >= moment);
     }
 
     private static async Task EventuallyAsync(Func<bool> isSo)
