@@ -96,20 +96,33 @@ internal sealed partial class QemuDomain
             return false;
         }
 
-        if (ChangesOf(run).FirstOrDefault(change => change.JobId is not null && left.Any(disk => disk.Before.Vdev == change.Before.Vdev)) is { } busy)
+        QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
+        foreach (var change in ChangesOf(run).Where(change => left.Any(disk => disk.Before.Vdev == change.Before.Vdev)))
         {
-            throw new WrongStateException($"Layers of disk {busy.Before.Vdev} of domain {id} are being merged; it can get another one when that has ended.");
+            if (change.JobId is { } jobId && await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false) is not null)
+            {
+                throw new WrongStateException($"Layers of disk {change.Before.Vdev} of domain {id} are being merged; it can get another one when that has ended.");
+            }
         }
 
         List<string> added = [];
         try
         {
             QmpTransaction transaction = new();
+            List<(DiskReplacement Disk, RealDisk Target, string Overlay)> laid = [];
             foreach (var disk in left)
             {
                 var target = real.First(candidate => candidate.Disk.Vdev == disk.Before.Vdev);
                 var overlay = await AddOverlayAsync(client, target, disk, added, cancellationToken).ConfigureAwait(false);
+                laid.Add((disk, target, overlay));
                 transaction.Add("blockdev-snapshot", new() { ["node"] = target.Chain[0].Name, ["overlay"] = overlay });
+            }
+
+            // Once for all: with many disks and layers QEMU has much to tell.
+            var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
+            foreach (var (disk, target, overlay) in laid)
+            {
+                CheckOverlay(nodes.First(node => node.NodeName == overlay).Image, target, disk);
             }
 
             cancellationToken.ThrowIfCancellationRequested();
@@ -134,9 +147,12 @@ internal sealed partial class QemuDomain
             added.Add((string)node["node-name"]!);
         }
 
-        var name = BlockNodes.FormatNode(target.Origin, layer);
-        var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
-        var image = nodes.First(node => node.NodeName == name).Image;
+        return BlockNodes.FormatNode(target.Origin, layer);
+    }
+
+    private static void CheckOverlay(QmpImage image, RealDisk target, DiskReplacement disk)
+    {
+        var layer = disk.After.Layers[0];
         var beneath = disk.Before.Layers[0];
         if (image.VirtualSize != target.Chain[0].Info.Image.VirtualSize)
         {
@@ -150,8 +166,6 @@ internal sealed partial class QemuDomain
             throw new InvalidFieldException(
                 "disk", layer.Location.ToString(), $"the overlay is backed by '{image.BackingFilename}' ({image.BackingFilenameFormat ?? "no format"}), not by '{BlockNodes.BackingName(beneath)}' ({beneath.Format.Name}).");
         }
-
-        return name;
     }
 
     /// <summary>The instant itself: from the first byte written here on, it is seen through.</summary>
@@ -163,14 +177,16 @@ internal sealed partial class QemuDomain
             : null;
         try
         {
-            await WriteRecordAsync(
-                run,
-                run.Record with { Changes = [.. ChangesOf(run), .. left.Select(disk => new RunChange(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), null))] },
-                CancellationToken.None).ConfigureAwait(false);
             var isDone = false;
             try
             {
-                await StoreDefinitionAsync([.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
+                // Side by side: both are flushed before QEMU hears of it, and either alone does no harm.
+                await Task.WhenAll(
+                    WriteRecordAsync(
+                        run,
+                        run.Record with { Changes = [.. ChangesOf(run), .. left.Select(disk => new RunChange(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), null))] },
+                        CancellationToken.None),
+                    StoreDefinitionAsync([.. disks.Select(disk => disk.After)])).ConfigureAwait(false);
                 isDone = await SnapshotAsync(run, client, left, transaction).ConfigureAwait(false);
             }
             catch (QmpDisconnectedException)
@@ -548,8 +564,21 @@ internal sealed partial class QemuDomain
     private async Task SettleAsync(QemuRun run, IQmpClient client, DiskReplacement disk)
     {
         var real = await ReadRealAsync(run, client, CancellationToken.None).ConfigureAwait(false);
-        var isDone = real.FirstOrDefault(known => known.Disk.Vdev == disk.After.Vdev) is { } found && found.Disk.Layers.SequenceEqual(disk.After.Layers);
-        await StoreAsync(run, [isDone ? disk.After : disk.Before]).ConfigureAwait(false);
+        if (real.FirstOrDefault(known => known.Disk.Vdev == disk.After.Vdev)?.Disk.Layers is not { } layers)
+        {
+            return;
+        }
+
+        if (layers.SequenceEqual(disk.After.Layers) || layers.SequenceEqual(disk.Before.Layers))
+        {
+            await StoreAsync(run, [layers.SequenceEqual(disk.After.Layers) ? disk.After : disk.Before]).ConfigureAwait(false);
+        }
+        else
+        {
+            // Somebody else has changed it: what it is by now is not ours to say.
+            await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(change => change.Before.Vdev != disk.Before.Vdev)] }, CancellationToken.None).ConfigureAwait(false);
+            throw new HypervisorException($"Domain {id}: disk {disk.Before.Vdev} has layers that nobody asked for: {string.Join(", ", layers.Select(layer => layer.Location))}.");
+        }
     }
 
     /// <summary>Makes disks what the stored definition and the run's record have, and no change of them is under way.</summary>
