@@ -98,7 +98,7 @@ internal static class QemuCommandLine
                 arguments.AddRange(["-blockdev", node.ToJsonString()]);
             }
 
-            arguments.AddRange(["-device", Devices.Disk(disk, bootIndex++).ToJsonString()]);
+            arguments.AddRange(["-device", Devices.Disk(definition.Id, disk, bootIndex++).ToJsonString()]);
         }
 
         if (definition.IsoPath is { } iso)

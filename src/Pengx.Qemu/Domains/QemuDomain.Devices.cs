@@ -92,7 +92,7 @@ internal sealed partial class QemuDomain
                 await client.ExecuteAsync(QmpCommands.BlockdevAdd, QmpArguments.Create(node), cancellationToken).ConfigureAwait(false);
             }
 
-            await client.ExecuteAsync(QmpCommands.DeviceAdd, QmpArguments.Create(Devices.Disk(disk, bootIndex: null)), cancellationToken).ConfigureAwait(false);
+            await client.ExecuteAsync(QmpCommands.DeviceAdd, QmpArguments.Create(Devices.Disk(id, disk, bootIndex: null)), cancellationToken).ConfigureAwait(false);
         }
         catch
         {

@@ -54,6 +54,22 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         var (live, definition, disk) = await StartOnOverlayAsync(driver);
         var id = definition.Id;
         await using var counter = await CounterAsync(driver, id);
+        var another = await OverlayAsync(disk.After);
+        using (var cancelled = CancellationTokenSource.CreateLinkedTokenSource(Token))
+        {
+            // A disk whose layers are on the move gets no other; the domain's other verbs need not wait.
+            var moved = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var merge = live.CommitAsync(id, new(disk.After, disk.Before), Slow, new FirstReport(() => moved.TrySetResult()), cancelled.Token);
+            await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
+            await Assert.ThrowsAsync<WrongStateException>(() => live.OverlayAsync(id, [another], cancellationToken: Token));
+            await driver.Domains.PauseAsync(id, Token);
+            Assert.Equal(VmState.Paused, (await driver.Domains.FindAsync(id, Token))?.State);
+            await driver.Domains.ResumeAsync(id, Token);
+            Assert.False(merge.IsCompleted);
+            await cancelled.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => merge);
+        }
+
         foreach (var isCommit in new[] { true, false })
         {
             using var cancelled = CancellationTokenSource.CreateLinkedTokenSource(Token);
@@ -197,6 +213,12 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
             await using var next = await CounterAsync(driver, id);
             Assert.True(await next.FlushAnotherAsync() > last);
         }
+
+        // Whatever image it is on by now, the guest knows the disk by the same serial number.
+        await using var console = QemuTestHost.ConsoleOf(driver, id, Token);
+        await _host.TypeAsync(id, "echo serial-is $(cat /sys/block/vdb/serial)", Token);
+        await console.ExpectAsync($"serial-is {Devices.Serial(id, "xvdb")}");
+        Assert.NotEqual(definition.Disks[1].Id, disk.Id);
     }
 
     [Fact]
