@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using Pengx.Benchmarks.Copying;
+using Pengx.Benchmarks.LiveDisks;
 using Pengx.Benchmarks.Qmp;
 using Pengx.Benchmarks.Xenstore;
 
@@ -18,6 +19,12 @@ if (args is ["xenstore-real"])
 if (args is ["copy-real", .. var rest])
 {
     await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1));
+    return;
+}
+
+if (args is ["live-disks-real", .. var places])
+{
+    await RealLiveDisksComparison.RunAsync(places.ElementAtOrDefault(0));
     return;
 }
 

@@ -30,7 +30,12 @@ public sealed class ArgumentTests
         Assert.Equal(["rbd", "raw", "host_device", "qcow2", "file", "qcow2"], nodes.Select(node => node.GetProperty("driver").GetString()));
         Assert.All(nodes, node => Assert.InRange(node.GetProperty("node-name").GetString()!.Length, 1, 31));
         Assert.Equal(6, nodes.Select(node => node.GetProperty("node-name").GetString()).Distinct().Count());
-        Assert.Equal([true, true, true, true, false, false], nodes.Select(node => node.GetProperty("read-only").GetBoolean()));
+        Assert.Equal([true, true, false], nodes.Where((_, index) => index % 2 == 1).Select(node => node.GetProperty("read-only").GetBoolean()));
+
+        // The bytes of a lower layer: for reading, until a merge needs to write.
+        Assert.All([nodes[0], nodes[2]], node => Assert.True(node.GetProperty("auto-read-only").GetBoolean() && !node.TryGetProperty("read-only", out _)));
+        Assert.False(nodes[4].GetProperty("read-only").GetBoolean());
+        Assert.All(BlockNodes.Describe(disk with { ReadOnly = true }), node => Assert.True((bool)node["read-only"]!));
         Assert.Equal(nodes[1].GetProperty("node-name").GetString(), nodes[3].GetProperty("backing").GetString());
         Assert.Equal(nodes[3].GetProperty("node-name").GetString(), nodes[5].GetProperty("backing").GetString());
 
@@ -52,6 +57,9 @@ public sealed class ArgumentTests
 
         var plain = BlockNodes.Describe(new() { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new RbdLocation("pool", "image"), DiskFormat.Raw)] })[0];
         Assert.False(plain.ContainsKey("conf") || plain.ContainsKey("user"));
+        Assert.Equal(
+            """json:{"file":{"driver":"rbd","pool":"pool","image":"image","conf":"/var/lib/pengx/ceph/vms.guest.conf","user":"vms"}}""",
+            BlockNodes.BackingName(stored));
     }
 
     [Fact]

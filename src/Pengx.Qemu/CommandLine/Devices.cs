@@ -8,6 +8,8 @@ internal static class Devices
 {
     public const string DiskPrefix = "disk-";
 
+    private const int SerialDigits = 15;
+
     public static string DiskId(DiskId disk) => DiskPrefix + BlockNodes.Key(disk);
 
     public static string NicId(MacAddress mac) => "nic-" + Digits(mac);
@@ -15,9 +17,10 @@ internal static class Devices
     public static string NetdevId(MacAddress mac) => "net-" + Digits(mac);
 
     /// <summary>The guest's disk device over a disk's top node.</summary>
+    /// <param name="domain">The domain.</param>
     /// <param name="disk">The disk.</param>
     /// <param name="bootIndex">Its place in the boot order; <see langword="null"/> for a disk that comes later.</param>
-    public static JsonObject Disk(DomainDisk disk, int? bootIndex)
+    public static JsonObject Disk(DomainId domain, DomainDisk disk, int? bootIndex)
     {
         var device = new JsonObject
         {
@@ -27,8 +30,7 @@ internal static class Devices
             ["addr"] = PciSlots.Address(PciSlots.OfDisk(disk.Vdev)),
             ["drive"] = BlockNodes.FormatNode(disk.Id, disk.Layers[0]),
 
-            // The guest finds it as /dev/disk/by-id/virtio-…; 20 characters are all that virtio has.
-            ["serial"] = BlockNodes.Key(disk.Id),
+            ["serial"] = Serial(domain, disk.Vdev),
         };
         if (bootIndex is { } index)
         {
@@ -60,6 +62,12 @@ internal static class Devices
     public static JsonObject Netdev(MacAddress mac, string? tap) => tap is null
         ? new() { ["type"] = "user", ["id"] = NetdevId(mac) }
         : new() { ["type"] = "tap", ["id"] = NetdevId(mac), ["ifname"] = tap, ["script"] = "no", ["downscript"] = "no" };
+
+    /// <summary>The serial number by which the guest knows a disk (<c>/dev/disk/by-id/virtio-…</c>): its place in the machine and
+    /// not its image, which snapshots and merges change. 20 characters are all that virtio has.</summary>
+    /// <param name="domain">The domain.</param>
+    /// <param name="vdev">The guest's device.</param>
+    public static string Serial(DomainId domain, string vdev) => $"{domain.Value:N}"[..SerialDigits] + "-" + vdev;
 
     private static string Digits(MacAddress mac) => mac.Value.ToString("x12", CultureInfo.InvariantCulture);
 }

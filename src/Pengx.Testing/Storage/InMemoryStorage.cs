@@ -78,6 +78,39 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
+    /// <summary>What an image is backed by.</summary>
+    /// <param name="layer">The image.</param>
+    public DiskLayer? BackingOf(DiskLayer layer)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        lock (_gate)
+        {
+            return At(layer).Backing;
+        }
+    }
+
+    /// <summary>Writes to an image, as a guest does; the images that it is backed by stay as they are.</summary>
+    /// <param name="layer">The image.</param>
+    /// <param name="content">What it then shows.</param>
+    public void Write(DiskLayer layer, string content)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        Change(layer, volume => volume with { Content = content });
+    }
+
+    /// <summary>Merges an image down into one that it is backed by.</summary>
+    internal void Commit(DiskLayer from, DiskLayer into)
+    {
+        lock (_gate)
+        {
+            var (content, size) = (At(from).Content, At(from).Size);
+            Change(into, volume => volume with { Content = content, Size = volume.Size < size ? size : volume.Size });
+        }
+    }
+
+    /// <summary>States what an image is backed by; what it shows stays the same.</summary>
+    internal void Link(DiskLayer layer, DiskLayer? backing) => Change(layer, volume => volume with { Backing = backing });
+
     /// <inheritdoc/>
     public bool Serves(Storlink storlink) => true;
 
@@ -117,7 +150,7 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
                 }
 
                 var content = (spec.Source ?? spec.Backing) is { } origin ? At(origin).Content : $"empty {spec.Disk}";
-                volume = new(spec.Format, spec.Size, content, Complete: true);
+                volume = new(spec.Format, spec.Size, content, Complete: true) { Backing = spec.Backing };
                 _volumes[key] = volume;
             }
 
@@ -233,6 +266,16 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
 
     private DataSize Used(StorlinkId storlink) => new(_volumes.Where(volume => volume.Key.Storlink == storlink).Sum(volume => volume.Value.Size.Bytes));
 
+    private void Change(DiskLayer layer, Func<StoredVolume, StoredVolume> change)
+    {
+        lock (_gate)
+        {
+            _ = At(layer);
+            var key = _volumes.First(volume => Location(volume.Key, volume.Value.Format) == layer.Location).Key;
+            _volumes[key] = change(_volumes[key]);
+        }
+    }
+
     private StoredVolume At(DiskLayer layer) =>
         _volumes.FirstOrDefault(volume => Location(volume.Key, volume.Value.Format) == layer.Location).Value
         ?? throw new StorageException($"Could not open '{layer.Location}': No such file or directory");
@@ -254,5 +297,8 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
-    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete);
+    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete)
+    {
+        public DiskLayer? Backing { get; init; }
+    }
 }

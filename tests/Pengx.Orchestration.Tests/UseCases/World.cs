@@ -10,7 +10,11 @@ internal sealed class World : IAsyncDisposable
 {
     private ServiceProvider? _services;
 
-    public World() => Host.ImageExists = Storage.Exists;
+    public World()
+    {
+        Host.ImageExists = Storage.Exists;
+        Host.Storage = Storage;
+    }
 
     public InMemoryStore Store { get; } = new();
 
