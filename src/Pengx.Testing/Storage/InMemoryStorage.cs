@@ -1,10 +1,12 @@
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace Pengx.Testing;
 
-/// <summary>Storage in memory: volumes with a content that copies carry along. It serves every storage link, and outlives a simulated
-/// restart of the service.</summary>
+/// <summary>Storage in memory: volumes with a content that copies carry along, and overlays that have of their own what was written to
+/// them. It serves every storage link, and outlives a simulated restart of the service. <see cref="InMemoryDiskChains"/> works on its
+/// chains.</summary>
 public sealed class InMemoryStorage : IStorageBackend, IImageImport
 {
     private readonly Lock _gate = new();
@@ -30,13 +32,33 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
-    /// <summary>The content of a volume: equal for a volume and its copies.</summary>
+    /// <summary>The content of a volume as a guest sees it: equal for a volume, its copies and an overlay that nothing was written to.</summary>
     /// <param name="disk">The disk.</param>
+    /// <exception cref="StorageException">A volume beneath it is missing.</exception>
     public string? ContentOf(DiskId disk)
     {
         lock (_gate)
         {
-            return _volumes.FirstOrDefault(volume => volume.Key.Disk == disk).Value?.Content;
+            return _volumes.FirstOrDefault(volume => volume.Key.Disk == disk).Value is { } volume ? Seen(volume).ToString() : null;
+        }
+    }
+
+    /// <summary>Writes to a volume, as a guest that runs on it does.</summary>
+    /// <param name="disk">The disk.</param>
+    /// <param name="place">Where: what is written to one place replaces what was there.</param>
+    /// <param name="text">What.</param>
+    /// <exception cref="StorageException">There is no such volume.</exception>
+    public void Write(DiskId disk, int place, string text)
+    {
+        lock (_gate)
+        {
+            var (key, volume) = _volumes.FirstOrDefault(volume => volume.Key.Disk == disk);
+            if (volume is null)
+            {
+                throw new StorageException($"There is no image {disk} to write to.");
+            }
+
+            _volumes[key] = volume with { Written = volume.Written.SetItem(place, text) };
         }
     }
 
@@ -116,8 +138,18 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
                     throw new InsufficientResourceException($"Disk {spec.Disk} needs {spec.Size.MiBCeiling} MiB; {(Capacity - Used(storlink.Id)).MiB} MiB are free on storlink '{storlink.Name}'.");
                 }
 
-                var content = (spec.Source ?? spec.Backing) is { } origin ? At(origin).Content : $"empty {spec.Disk}";
-                volume = new(spec.Format, spec.Size, content, Complete: true);
+                volume = new(spec.Format, spec.Size, $"empty {spec.Disk}", Complete: true);
+                if (spec.Source is { } source)
+                {
+                    var (content, written) = Seen(At(source).Value);
+                    volume = volume with { Content = content, Written = written };
+                }
+                else if (spec.Backing is { } backing)
+                {
+                    At(backing);
+                    volume = volume with { Content = "", Backing = backing };
+                }
+
                 _volumes[key] = volume;
             }
 
@@ -233,16 +265,111 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
 
     private DataSize Used(StorlinkId storlink) => new(_volumes.Where(volume => volume.Key.Storlink == storlink).Sum(volume => volume.Value.Size.Bytes));
 
-    private StoredVolume At(DiskLayer layer) =>
-        _volumes.FirstOrDefault(volume => Location(volume.Key, volume.Value.Format) == layer.Location).Value
-        ?? throw new StorageException($"Could not open '{layer.Location}': No such file or directory");
+    internal IReadOnlyList<DiskLayer> ReadChain(DiskLayer top)
+    {
+        lock (_gate)
+        {
+            List<DiskLayer> layers = [top];
+            while (At(layers[^1]).Value.Backing is { } backing)
+            {
+                layers.Add(backing);
+            }
+
+            return layers;
+        }
+    }
+
+    internal void Commit(IReadOnlyList<DiskLayer> layers)
+    {
+        lock (_gate)
+        {
+            var real = ReadChain(layers[0]);
+            if (!real.Take(layers.Count).SequenceEqual(layers))
+            {
+                throw new StorageException($"The image {layers[0].Location} does not lie on {layers[^1].Location} as was said.");
+            }
+
+            DemandClosed(layers);
+            foreach (var layer in layers.Reverse().Skip(1))
+            {
+                var upper = At(layer).Value;
+                var (key, lowest) = At(layers[^1]);
+                _volumes[key] = lowest with { Written = lowest.Written.SetItems(upper.Written), Size = upper.Size > lowest.Size ? upper.Size : lowest.Size };
+            }
+        }
+    }
+
+    internal void Stream(DiskLayer layer, DiskLayer? backing)
+    {
+        lock (_gate)
+        {
+            var real = ReadChain(layer);
+            var end = backing is null ? real.Count : real.ToList().IndexOf(backing);
+            if (end < 1)
+            {
+                throw new StorageException($"The image {layer.Location} does not lie on {backing?.Location}.");
+            }
+
+            DemandClosed([layer]);
+            var (key, volume) = At(layer);
+            foreach (var beneath in real.Take(end).Skip(1).Select(one => At(one).Value))
+            {
+                volume = volume with { Content = beneath.Content, Written = beneath.Written.SetItems(volume.Written) };
+            }
+
+            _volumes[key] = volume with { Backing = backing };
+        }
+    }
+
+    internal void Relink(DiskLayer layer, DiskLayer? backing)
+    {
+        lock (_gate)
+        {
+            if (backing is not null && ReadChain(backing).Contains(layer))
+            {
+                throw new StorageException($"The image {layer.Location} cannot lie on {backing.Location}, which lies on it.");
+            }
+
+            var (key, volume) = At(layer);
+            if (volume.Backing != backing)
+            {
+                DemandClosed([layer]);
+                _volumes[key] = volume with { Backing = backing };
+            }
+        }
+    }
+
+    private void DemandClosed(IReadOnlyList<DiskLayer> layers)
+    {
+        if (layers.FirstOrDefault(layer => IsOpen?.Invoke(layer.Location) == true) is { } open)
+        {
+            throw new InUseException($"The image {open.Location} is open.");
+        }
+    }
+
+    private KeyValuePair<(StorlinkId Storlink, DiskId Disk), StoredVolume> At(DiskLayer layer)
+    {
+        var found = _volumes.FirstOrDefault(volume => volume.Value.Format == layer.Format && Location(volume.Key, volume.Value.Format) == layer.Location);
+        return found.Value is null ? throw new StorageException($"Could not open '{layer.Location}': No such file or directory") : found;
+    }
+
+    private Content Seen(StoredVolume volume)
+    {
+        if (volume.Backing is null)
+        {
+            return new(volume.Content, volume.Written);
+        }
+
+        var beneath = Seen(At(volume.Backing).Value);
+        return beneath with { Written = beneath.Written.SetItems(volume.Written) };
+    }
 
     private StoredVolume Demand(Storlink storlink, DiskId disk) =>
         _volumes.TryGetValue((storlink.Id, disk), out var volume) && volume.Complete
             ? volume
             : throw new StorageException($"There is no image {disk} on storlink '{storlink.Name}'.");
 
-    private void Enter(string verb, CancellationToken cancellationToken)
+    internal void Enter(string verb, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (_gate)
@@ -254,5 +381,15 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
-    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete);
+    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete)
+    {
+        public ImmutableSortedDictionary<int, string> Written { get; init; } = ImmutableSortedDictionary<int, string>.Empty;
+
+        public DiskLayer? Backing { get; init; }
+    }
+
+    private sealed record Content(string Origin, ImmutableSortedDictionary<int, string> Written)
+    {
+        public override string ToString() => string.Join(", ", Written.Select(one => $"{one.Key}: {one.Value}").Prepend(Origin));
+    }
 }
