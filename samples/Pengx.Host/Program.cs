@@ -48,6 +48,7 @@ app.MapStorlinks();
 app.MapTemplates();
 app.MapMachines();
 app.MapDisks();
+app.MapSnapshots();
 app.MapInterfaces();
 app.MapOperations();
 app.MapEvents();

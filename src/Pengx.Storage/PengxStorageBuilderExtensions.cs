@@ -66,10 +66,15 @@ public static class PengxStorageBuilderExtensions
         return builder;
     }
 
-    private static void AddImageChains(IPengxBuilder builder) => builder.Services.TryAddSingleton<IDiskChains>(services => new ImageChains(
-        services.GetRequiredService<IProcessRunner>(),
-        services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
-        services.GetRequiredService<TimeProvider>()));
+    private static void AddImageChains(IPengxBuilder builder)
+    {
+        builder.Services.TryAddSingleton(services => new ImageChains(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>()));
+        builder.Services.TryAddSingleton<IDiskChains>(services => services.GetRequiredService<ImageChains>());
+        builder.Services.TryAddSingleton<IDiskUse>(services => services.GetRequiredService<ImageChains>());
+    }
 
     private static void AddImageToolOptions(IPengxBuilder builder, Action<ImageToolOptions>? configure)
     {

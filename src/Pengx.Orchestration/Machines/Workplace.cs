@@ -23,6 +23,12 @@ internal sealed class Workplace
 
     public StorageBackends Storage { get; }
 
+    /// <summary>Changes the chains of images at rest; a service without disks has none.</summary>
+    public IDiskChains Chains { get => field ?? throw NoChains(); init; }
+
+    /// <summary>Tells of images what they hold of their own.</summary>
+    public IDiskUse DiskUse { get => field ?? throw NoChains(); init; }
+
     public TimeProvider TimeProvider { get; }
 
     public MachineOptions Options { get; }
@@ -38,4 +44,12 @@ internal sealed class Workplace
     /// <summary>Whether a domain runs or is paused.</summary>
     public async Task<bool> IsAliveAsync(DomainId id, CancellationToken cancellationToken) =>
         await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Running or VmState.Paused };
+
+    /// <summary>What changes disks while their guest runs.</summary>
+    /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
+    public ILiveDisks LiveDisks(string machine) => Driver.TryGetFeature<ILiveDisks>(out var live)
+        ? live
+        : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
+
+    private static UnavailableException NoChains() => new("Nothing that works on chains of images is registered with this service.");
 }

@@ -7,7 +7,7 @@ namespace Pengx.Storage;
 /// <param name="runner">Runs <c>qemu-img</c>.</param>
 /// <param name="options">How it is run; the defaults when not given.</param>
 /// <param name="timeProvider">The clock; the system's when not given.</param>
-public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null) : IDiskChains
+public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null) : IDiskChains, IDiskUse
 {
     private readonly ImageTool _images = new(runner, options, timeProvider);
 
@@ -84,6 +84,14 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
         await SyncAsync(layer).ConfigureAwait(false);
     }
 
+    /// <inheritdoc/>
+    /// <exception cref="InUseException">Something has the image open for writing.</exception>
+    public async Task<bool> IsWrittenAsync(DiskLayer layer, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        return await StatedBackingAsync(layer).ConfigureAwait(false) is null || await _images.HasOwnDataAsync(layer, cancellationToken).ConfigureAwait(false);
+    }
+
     private static async Task<ImageChain> ReadChainAsync(DiskLayer top, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(top);
@@ -92,7 +100,7 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
 
     /// <summary>What an image's own header names beneath it; whether that is there is not asked.</summary>
     private static Task<DiskLayer?> StatedBackingAsync(DiskLayer layer) => Guarded<DiskLayer?>(
-        () => ImageChain.HeaderOf(ImageTool.PathOf(layer)) is { BackingFile: { } path, BackingFormat: { } name } && DiskFormatNames.TryParse(name, out var format)
+        () => layer.Format == DiskFormat.Qcow2 && ImageChain.HeaderOf(ImageTool.PathOf(layer)) is { BackingFile: { } path, BackingFormat: { } name } && DiskFormatNames.TryParse(name, out var format)
             ? new(Posix.IsDevice(path) ? new BlockLocation(path) : new FileLocation(path), format)
             : null,
         CancellationToken.None);

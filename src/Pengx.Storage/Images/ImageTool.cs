@@ -309,6 +309,15 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     internal async Task CommitAsync(IReadOnlyList<DiskLayer> chain, int count, IProgress<double>? progress, CancellationToken cancellationToken) => await RunLongAsync(
         ["commit", "-p", "-d", "-b", PathOf(chain[count - 1]), NameOfChain(chain)], $"The work on {chain[0].Location}", progress, cancellationToken).ConfigureAwait(false);
 
+    /// <summary>Whether an overlay holds anything of its own; what lies beneath it is not opened.</summary>
+    internal async Task<bool> HasOwnDataAsync(DiskLayer image, CancellationToken cancellationToken)
+    {
+        // The format is in the name, and so must not be given beside it.
+        var result = await runner.RunAsync(Command(["map", "--output=json", NameOfChain([image])]) with { MaxOutputBytes = MaxMapBytes }, cancellationToken).ConfigureAwait(false);
+        Check(result);
+        return Read(result, ImageJson.Default.IReadOnlyListExtentReport).Any(extent => extent.Present);
+    }
+
     /// <summary>Writes what lies beneath an overlay into its header, and nothing else; nothing beneath is opened.</summary>
     internal async Task SetBackingAsync(DiskLayer image, DiskLayer? backing, CancellationToken cancellationToken) =>
         await RunAsync(["rebase", "-u", "-t", "writethrough", "-f", image.Format.Name, .. On(backing), NameOf(image)], cancellationToken).ConfigureAwait(false);

@@ -26,6 +26,9 @@ public sealed class SimulatedGuest
     /// <summary>Whether the guest takes more processors or memory while it runs.</summary>
     public bool AllowsGrowing { get; set; } = true;
 
+    /// <summary>Whether an agent in the guest answers, which freezes its file systems when asked.</summary>
+    public bool HasAgent { get; set; }
+
     /// <summary>Whether a shutdown was asked of the guest since it started.</summary>
     public bool ShutdownRequested => _host.WithRunning(Id, running => running.ShutdownRequested, false);
 
@@ -52,4 +55,9 @@ public sealed class SimulatedGuest
 
     /// <summary>The guest reboots on its own.</summary>
     public void Reboot() => _host.RebootGuest(Id);
+
+    /// <summary>The guest writes to a disk: what the disk's top image shows from now on, where <see cref="SimulatedHost.Storage"/> is set.</summary>
+    /// <param name="vdev">The disk's device.</param>
+    /// <param name="content">What the disk then holds.</param>
+    public void Write(string vdev, string content) => _host.Write(Id, vdev, content);
 }

@@ -33,6 +33,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
     /// <summary>Tells whether an image exists, where starts and plugs shall look; every image does when not set.</summary>
     public Func<DiskLayer, bool>? ImageExists { get; set; }
 
+    /// <summary>The storage that holds the images, where guests' writes and live work on disks shall move content in it.</summary>
+    public InMemoryStorage? Storage { get; set; }
+
     /// <summary>How a new guest behaves before its test says otherwise.</summary>
     public Action<SimulatedGuest>? NewGuest { get; set; }
 
@@ -229,6 +232,25 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
 
             Publish(id, DomainEventKind.Rebooted, VmState.Running);
             return true;
+        }
+    }
+
+    internal void Write(DomainId id, string vdev, string content)
+    {
+        lock (_gate)
+        {
+            var disk = Alive(id).Disks.FirstOrDefault(disk => disk.Vdev == vdev) ?? throw new ArgumentException($"The domain has no disk {vdev}.", nameof(vdev));
+            Storage?.Write(disk.Layers[0], content);
+        }
+    }
+
+    internal void Replace(DomainId id, IReadOnlyList<DomainDisk> disks)
+    {
+        var running = Alive(id);
+        running.Disks = [.. running.Disks.Select(disk => disks.FirstOrDefault(after => after.Vdev == disk.Vdev) ?? disk)];
+        if (_definitions.TryGetValue(id, out var definition))
+        {
+            _definitions[id] = ReplacementRules.Apply(definition, disks);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Pengx.Testing;
 /// <summary>A hypervisor in memory: a driver on a <see cref="SimulatedHost"/>, for tests and for trying Pengx out where no guest
 /// can run. Disposing it leaves the host's guests as they are.</summary>
 /// <param name="host">The world that it drives.</param>
-public sealed class SimulatedHypervisor(SimulatedHost host) : IHypervisorDriver, IDomainOperations, IDeviceOperations
+public sealed partial class SimulatedHypervisor(SimulatedHost host) : IHypervisorDriver, IDomainOperations, IDeviceOperations, ILiveDisks
 {
     private volatile bool _disposed;
     private volatile bool _started;
@@ -104,8 +104,8 @@ public sealed class SimulatedHypervisor(SimulatedHost host) : IHypervisorDriver,
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = null;
-        return false;
+        feature = typeof(TFeature) == typeof(ILiveDisks) ? this as TFeature : null;
+        return feature is not null;
     }
 
     /// <inheritdoc/>

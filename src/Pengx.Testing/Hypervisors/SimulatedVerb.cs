@@ -74,4 +74,16 @@ public enum SimulatedVerb
 
     /// <summary><see cref="IDeviceOperations.UnplugNicAsync"/>.</summary>
     UnplugNic,
+
+    /// <summary><see cref="ILiveDisks.ReadAsync"/>.</summary>
+    ReadDisks,
+
+    /// <summary><see cref="ILiveDisks.OverlayAsync"/>.</summary>
+    OverlayDisks,
+
+    /// <summary><see cref="ILiveDisks.CommitAsync"/>.</summary>
+    CommitDisk,
+
+    /// <summary><see cref="ILiveDisks.StreamAsync"/>.</summary>
+    StreamDisk,
 }

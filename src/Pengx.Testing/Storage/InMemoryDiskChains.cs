@@ -4,7 +4,7 @@ namespace Pengx.Testing;
 /// <see cref="InMemoryStorage.FailNext"/> with this class's verbs, and where <see cref="InMemoryStorage.IsOpen"/> says that an image
 /// is open.</summary>
 /// <param name="storage">The images.</param>
-public sealed class InMemoryDiskChains(InMemoryStorage storage) : IDiskChains
+public sealed class InMemoryDiskChains(InMemoryStorage storage) : IDiskChains, IDiskUse
 {
     /// <inheritdoc/>
     public Task<IReadOnlyList<DiskLayer>> ReadAsync(DiskLayer top, CancellationToken cancellationToken = default)
@@ -45,5 +45,13 @@ public sealed class InMemoryDiskChains(InMemoryStorage storage) : IDiskChains
         storage.Enter(nameof(RelinkAsync), cancellationToken);
         storage.Relink(layer, backing);
         return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> IsWrittenAsync(DiskLayer layer, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        storage.Enter(nameof(IsWrittenAsync), cancellationToken);
+        return Task.FromResult(storage.IsWritten(layer));
     }
 }

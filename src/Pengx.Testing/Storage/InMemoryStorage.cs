@@ -100,6 +100,56 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
+    /// <summary>What an image is backed by.</summary>
+    /// <param name="layer">The image.</param>
+    public DiskLayer? BackingOf(DiskLayer layer)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        lock (_gate)
+        {
+            return At(layer).Value.Backing;
+        }
+    }
+
+    /// <summary>Writes to all of an image, as a guest does; the images that it is backed by stay as they are.</summary>
+    /// <param name="layer">The image.</param>
+    /// <param name="content">What it then shows.</param>
+    public void Write(DiskLayer layer, string content)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        lock (_gate)
+        {
+            var (key, volume) = At(layer);
+            _volumes[key] = volume with { Content = content, Written = volume.Written.Clear() };
+        }
+    }
+
+    /// <summary>Merges an image, and what lies between, down into one that it is backed by, while a guest has them open. Where it lies
+    /// beneath that one itself, that one shows the same already.</summary>
+    internal void Commit(DiskLayer from, DiskLayer into)
+    {
+        lock (_gate)
+        {
+            var chain = ReadChain(from).ToList();
+            if (chain.IndexOf(into) is >= 0 and var end)
+            {
+                Merge(chain[..(end + 1)]);
+            }
+        }
+    }
+
+    /// <summary>States what an image is backed by, while a guest has it open; what it shows stays the same, for it takes in what lay
+    /// between.</summary>
+    internal void Link(DiskLayer layer, DiskLayer? backing)
+    {
+        lock (_gate)
+        {
+            var chain = ReadChain(layer).ToList();
+            var end = backing is null ? chain.Count : chain.IndexOf(backing);
+            Pull(layer, chain.Take(end).Skip(1), backing);
+        }
+    }
+
     /// <inheritdoc/>
     public bool Serves(Storlink storlink) => true;
 
@@ -141,13 +191,12 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
                 volume = new(spec.Format, spec.Size, $"empty {spec.Disk}", Complete: true);
                 if (spec.Source is { } source)
                 {
-                    var (content, written) = Seen(At(source).Value);
-                    volume = volume with { Content = content, Written = written };
+                    volume = volume.Showing(Seen(At(source).Value));
                 }
                 else if (spec.Backing is { } backing)
                 {
                     At(backing);
-                    volume = volume with { Content = "", Backing = backing };
+                    volume = volume with { Content = null, Backing = backing };
                 }
 
                 _volumes[key] = volume;
@@ -163,14 +212,21 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
     {
         ArgumentNullException.ThrowIfNull(storlink);
         Enter(nameof(DeleteAsync), cancellationToken);
+        var key = (storlink.Id, disk);
+        StoredVolume? volume;
         lock (_gate)
         {
-            var key = (storlink.Id, disk);
-            if (_volumes.TryGetValue(key, out var volume) && IsOpen?.Invoke(Location(key, volume.Format)) == true)
-            {
-                throw new InUseException($"Disk {disk} is open.");
-            }
+            volume = _volumes.GetValueOrDefault(key);
+        }
 
+        // Asked without the lock: whoever knows may be asking this storage at the same moment.
+        if (volume is not null && IsOpen?.Invoke(Location(key, volume.Format)) == true)
+        {
+            throw new InUseException($"Disk {disk} is open.");
+        }
+
+        lock (_gate)
+        {
             _volumes.Remove(key);
             return Task.CompletedTask;
         }
@@ -184,7 +240,7 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         lock (_gate)
         {
             return Task.FromResult(_volumes.TryGetValue((storlink.Id, disk), out var volume) && volume.Complete && volume.Format == format
-                ? new Volume(disk, format, volume.Size, volume.Size)
+                ? new Volume(disk, format, volume.Size, volume.Backing is null ? volume.Size : DataSize.FromMiB(volume.Written.Count))
                 : null);
         }
     }
@@ -265,6 +321,14 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
 
     private DataSize Used(StorlinkId storlink) => new(_volumes.Where(volume => volume.Key.Storlink == storlink).Sum(volume => volume.Value.Size.Bytes));
 
+    internal bool IsWritten(DiskLayer layer)
+    {
+        lock (_gate)
+        {
+            return At(layer).Value is { Backing: null } or { Content: not null } or { Written.Count: > 0 };
+        }
+    }
+
     internal IReadOnlyList<DiskLayer> ReadChain(DiskLayer top)
     {
         lock (_gate)
@@ -281,6 +345,7 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
 
     internal void Commit(IReadOnlyList<DiskLayer> layers)
     {
+        DemandClosed(layers);
         lock (_gate)
         {
             var real = ReadChain(layers[0]);
@@ -289,18 +354,13 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
                 throw new StorageException($"The image {layers[0].Location} does not lie on {layers[^1].Location} as was said.");
             }
 
-            DemandClosed(layers);
-            foreach (var layer in layers.Reverse().Skip(1))
-            {
-                var upper = At(layer).Value;
-                var (key, lowest) = At(layers[^1]);
-                _volumes[key] = lowest with { Written = lowest.Written.SetItems(upper.Written), Size = upper.Size > lowest.Size ? upper.Size : lowest.Size };
-            }
+            Merge(layers);
         }
     }
 
     internal void Stream(DiskLayer layer, DiskLayer? backing)
     {
+        DemandClosed([layer]);
         lock (_gate)
         {
             var real = ReadChain(layer);
@@ -310,19 +370,18 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
                 throw new StorageException($"The image {layer.Location} does not lie on {backing?.Location}.");
             }
 
-            DemandClosed([layer]);
-            var (key, volume) = At(layer);
-            foreach (var beneath in real.Take(end).Skip(1).Select(one => At(one).Value))
-            {
-                volume = volume with { Content = beneath.Content, Written = beneath.Written.SetItems(volume.Written) };
-            }
-
-            _volumes[key] = volume with { Backing = backing };
+            Pull(layer, real.Take(end).Skip(1), backing);
         }
     }
 
     internal void Relink(DiskLayer layer, DiskLayer? backing)
     {
+        if (BackingOf(layer) == backing)
+        {
+            return;
+        }
+
+        DemandClosed([layer]);
         lock (_gate)
         {
             if (backing is not null && ReadChain(backing).Contains(layer))
@@ -331,11 +390,7 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
             }
 
             var (key, volume) = At(layer);
-            if (volume.Backing != backing)
-            {
-                DemandClosed([layer]);
-                _volumes[key] = volume with { Backing = backing };
-            }
+            _volumes[key] = volume with { Backing = backing };
         }
     }
 
@@ -355,13 +410,31 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
 
     private Content Seen(StoredVolume volume)
     {
-        if (volume.Backing is null)
+        // Even what no longer counts must be there: a tool that opens a chain opens all of it.
+        var beneath = volume.Backing is { } backing ? Seen(At(backing).Value) : null;
+        return volume.Over(beneath);
+    }
+
+    private void Merge(IReadOnlyList<DiskLayer> layers)
+    {
+        foreach (var layer in layers.Reverse().Skip(1))
         {
-            return new(volume.Content, volume.Written);
+            var upper = At(layer).Value;
+            var (key, lowest) = At(layers[^1]);
+            var merged = upper.Content is null ? lowest with { Written = lowest.Written.SetItems(upper.Written) } : lowest with { Content = upper.Content, Written = upper.Written };
+            _volumes[key] = merged with { Size = upper.Size > lowest.Size ? upper.Size : lowest.Size };
+        }
+    }
+
+    private void Pull(DiskLayer layer, IEnumerable<DiskLayer> between, DiskLayer? backing)
+    {
+        var (key, volume) = At(layer);
+        foreach (var beneath in between.Select(one => At(one).Value))
+        {
+            volume = volume.Content is null ? volume with { Content = beneath.Content, Written = beneath.Written.SetItems(volume.Written) } : volume;
         }
 
-        var beneath = Seen(At(volume.Backing).Value);
-        return beneath with { Written = beneath.Written.SetItems(volume.Written) };
+        _volumes[key] = volume with { Backing = backing };
     }
 
     private StoredVolume Demand(Storlink storlink, DiskId disk) =>
@@ -381,11 +454,17 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
-    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete)
+    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string? Content, bool Complete)
     {
         public ImmutableSortedDictionary<int, string> Written { get; init; } = ImmutableSortedDictionary<int, string>.Empty;
 
         public DiskLayer? Backing { get; init; }
+
+        public StoredVolume Showing(Content content) => this with { Content = content.Origin, Written = content.Written };
+
+        public Content Over(Content? beneath) => Content is not null || beneath is null
+            ? new(Content ?? "", Written)
+            : beneath with { Written = beneath.Written.SetItems(Written) };
     }
 
     private sealed record Content(string Origin, ImmutableSortedDictionary<int, string> Written)
