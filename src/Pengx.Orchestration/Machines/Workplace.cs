@@ -51,5 +51,19 @@ internal sealed class Workplace
         ? live
         : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
 
+    /// <summary>Where a guest's console is; null also while the guest runs but does not answer: what is known of it must be
+    /// readable all the same.</summary>
+    public async Task<VncEndpoint?> FindVncAsync(DomainId id, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await Driver.Domains.FindVncAsync(id, cancellationToken).ConfigureAwait(false);
+        }
+        catch (UnavailableException)
+        {
+            return null;
+        }
+    }
+
     private static UnavailableException NoChains() => new("Nothing that works on chains of images is registered with this service.");
 }
