@@ -9,6 +9,9 @@ public interface IPengxClient
     /// <summary>The disks of virtual machines: <c>/vms/{id}/disks/</c>.</summary>
     IDiskClient Disks { get; }
 
+    /// <summary>The snapshots of virtual machines: <c>/vms/{id}/snapshots/</c>.</summary>
+    ISnapshotClient Snapshots { get; }
+
     /// <summary>The network interfaces of virtual machines: <c>/vms/{id}/interfaces/</c>.</summary>
     IInterfaceClient Interfaces { get; }
 
@@ -23,6 +26,9 @@ public interface IPengxClient
 
     /// <summary>What goes on at the server: <c>/operations/</c>.</summary>
     IOperationClient Operations { get; }
+
+    /// <summary>Where the server's rows, storage, hypervisor and journal disagree: <c>/consistency/</c>.</summary>
+    IConsistencyClient Consistency { get; }
 
     /// <summary>What happens at the server: <c>/events/</c>.</summary>
     IEventClient Events { get; }

@@ -28,11 +28,13 @@ public sealed class PengxClient : IPengxClient
         var transport = new PengxTransport(http, options, timeProvider, logger);
         Machines = new MachineClient(transport);
         Disks = new DiskClient(transport);
+        Snapshots = new SnapshotClient(transport);
         Interfaces = new InterfaceClient(transport);
         Storlinks = new StorlinkClient(transport);
         Templates = new TemplateClient(transport);
         Hosts = new HostClient(transport);
         Operations = new OperationClient(transport);
+        Consistency = new ConsistencyClient(transport);
         Events = new EventClient(transport);
     }
 
@@ -50,6 +52,9 @@ public sealed class PengxClient : IPengxClient
     public IDiskClient Disks { get; }
 
     /// <inheritdoc/>
+    public ISnapshotClient Snapshots { get; }
+
+    /// <inheritdoc/>
     public IInterfaceClient Interfaces { get; }
 
     /// <inheritdoc/>
@@ -63,6 +68,9 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IOperationClient Operations { get; }
+
+    /// <inheritdoc/>
+    public IConsistencyClient Consistency { get; }
 
     /// <inheritdoc/>
     public IEventClient Events { get; }

@@ -60,4 +60,6 @@ internal sealed class LimitOptions
     public int ShutdownWaitSeconds { get; set; } = 30;
 
     public int ConcurrentOperations { get; set; } = 8;
+
+    public int DiskLayers { get; set; } = 32;
 }
