@@ -47,6 +47,7 @@ app.MapHosts();
 app.MapStorlinks();
 app.MapTemplates();
 app.MapMachines();
+app.MapBackups();
 app.MapDisks();
 app.MapInterfaces();
 app.MapOperations();

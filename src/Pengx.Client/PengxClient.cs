@@ -28,6 +28,7 @@ public sealed class PengxClient : IPengxClient
         var transport = new PengxTransport(http, options, timeProvider, logger);
         Machines = new MachineClient(transport);
         Disks = new DiskClient(transport);
+        Backups = new BackupClient(transport);
         Interfaces = new InterfaceClient(transport);
         Storlinks = new StorlinkClient(transport);
         Templates = new TemplateClient(transport);
@@ -48,6 +49,9 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IDiskClient Disks { get; }
+
+    /// <inheritdoc/>
+    public IBackupClient Backups { get; }
 
     /// <inheritdoc/>
     public IInterfaceClient Interfaces { get; }

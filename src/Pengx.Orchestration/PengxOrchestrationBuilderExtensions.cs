@@ -34,7 +34,8 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetServices<IStorageBackend>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<IOptions<MachineOptions>>(),
-            provider.GetRequiredService<LocalHost>()));
+            provider.GetRequiredService<LocalHost>(),
+            provider.GetService<IDiskChains>()));
         services.TryAddSingleton(provider => new WorkflowCatalog(provider.GetRequiredService<Workplace>()));
         foreach (var workflow in WorkflowCatalog.All)
         {
@@ -61,6 +62,8 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new Templates(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>(), provider.GetRequiredService<IsoLibrary>()));
+        services.TryAddSingleton(provider => new VirtualMachineBackups(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new ConsistencyCheck(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<IOperationJournal>()));
         services.TryAddSingleton(provider => new PengxService(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<OperationEngine>(),

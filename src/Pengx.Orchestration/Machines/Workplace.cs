@@ -5,7 +5,7 @@ namespace Pengx.Orchestration;
 /// <summary>What every use case and workflow works with.</summary>
 internal sealed class Workplace
 {
-    public Workplace(IPengxStore store, IHypervisorDriver driver, IEnumerable<IStorageBackend> backends, TimeProvider timeProvider, IOptions<MachineOptions> options, LocalHost host)
+    public Workplace(IPengxStore store, IHypervisorDriver driver, IEnumerable<IStorageBackend> backends, TimeProvider timeProvider, IOptions<MachineOptions> options, LocalHost host, IDiskChains? chains = null)
     {
         Store = store;
         Driver = driver;
@@ -13,6 +13,7 @@ internal sealed class Workplace
         TimeProvider = timeProvider;
         Options = options.Value;
         Host = host;
+        Chains = chains;
         Definitions = new(this);
         Recorder = new(this);
     }
@@ -32,6 +33,9 @@ internal sealed class Workplace
     public DomainDefinitions Definitions { get; }
 
     public GuestRecorder Recorder { get; }
+
+    /// <summary>What changes images at rest, where something does.</summary>
+    public IDiskChains? Chains { get; }
 
     public DateTimeOffset Now => TimeProvider.GetUtcNow();
 
