@@ -39,4 +39,13 @@ internal static partial class Log
 
     [LoggerMessage(3011, LogLevel.Warning, "setpriv (util-linux) is not installed: QEMU keeps the capabilities of the service")]
     public static partial void NoSetpriv(ILogger logger);
+
+    [LoggerMessage(3012, LogLevel.Warning, "Domain {Domain}: the guest's file systems could not be thawed after a snapshot; its agent said: {Reason}")]
+    public static partial void ThawFailed(ILogger logger, DomainId domain, string reason);
+
+    [LoggerMessage(3013, LogLevel.Information, "Domain {Domain}: no agent in the guest freezes its file systems for a snapshot: {Reason}")]
+    public static partial void NotFrozen(ILogger logger, DomainId domain, string reason);
+
+    [LoggerMessage(3014, LogLevel.Error, "Domain {Domain}: changes of its disks that were under way could not be looked after")]
+    public static partial void SettleFailed(ILogger logger, DomainId domain, Exception exception);
 }

@@ -12,7 +12,7 @@ namespace Pengx.Qemu;
 
 /// <summary>The hypervisor driver for plain QEMU: each domain is a QEMU process in a session of its own, which outlives this
 /// service and is taken up again by <see cref="IHypervisorDriver.StartAsync"/>.</summary>
-public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole
+public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks
 {
     private const int MaxConsoleLineBytes = 4096;
 
@@ -143,7 +143,7 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ISerialConsole) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) ? this as TFeature : null;
         return feature is not null;
     }
 
@@ -223,6 +223,21 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
 
     /// <inheritdoc/>
     Task IDeviceOperations.UnplugNicAsync(DomainId id, MacAddress mac, CancellationToken cancellationToken) => Started(id).UnplugNicAsync(mac, cancellationToken);
+
+    /// <inheritdoc/>
+    Task<IReadOnlyList<DomainDisk>> ILiveDisks.ReadAsync(DomainId id, CancellationToken cancellationToken) => Started(id).ReadDisksAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    Task<bool> ILiveDisks.OverlayAsync(DomainId id, IReadOnlyList<DiskReplacement> disks, bool quiesce, CancellationToken cancellationToken) =>
+        Started(id).OverlayAsync(disks, quiesce, cancellationToken);
+
+    /// <inheritdoc/>
+    Task ILiveDisks.CommitAsync(DomainId id, DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).CommitAsync(disk, limits, progress, cancellationToken);
+
+    /// <inheritdoc/>
+    Task ILiveDisks.StreamAsync(DomainId id, DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).StreamAsync(disk, limits, progress, cancellationToken);
 
     /// <inheritdoc/>
     async IAsyncEnumerable<string> ISerialConsole.ReadLinesAsync(DomainId id, [EnumeratorCancellation] CancellationToken cancellationToken)

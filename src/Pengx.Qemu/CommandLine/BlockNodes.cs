@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using Pengx.Qmp;
 
 namespace Pengx.Qemu;
 
@@ -40,32 +41,118 @@ internal static class BlockNodes
         for (var index = disk.Layers.Count - 1; index >= 0; index--)
         {
             var layer = disk.Layers[index];
-            var readOnly = disk.ReadOnly || index > 0;
-            var storage = Storage(layer.Location);
-            storage["node-name"] = StorageNode(disk.Id, layer);
-            storage["read-only"] = readOnly;
-            storage["discard"] = "unmap";
-            nodes.Add(storage);
-
-            var format = new JsonObject
-            {
-                ["driver"] = layer.Format.Name,
-                ["node-name"] = FormatNode(disk.Id, layer),
-                ["read-only"] = readOnly,
-                ["discard"] = "unmap",
-                ["file"] = StorageNode(disk.Id, layer),
-            };
-            if (layer.Format == DiskFormat.Qcow2)
-            {
-                // Null, too, is said: without it QEMU would follow what the image's header names.
-                format["backing"] = beneath;
-            }
-
-            nodes.Add(format);
+            nodes.AddRange(Describe(disk.Id, layer, beneath, disk.ReadOnly, isTop: index == 0));
             beneath = FormatNode(disk.Id, layer);
         }
 
         return nodes;
+    }
+
+    /// <summary>The nodes of a layer that is to be laid upon a disk: its backing is QEMU's to set when the guest changes over.</summary>
+    /// <param name="disk">The disk.</param>
+    /// <param name="layer">The layer.</param>
+    public static IReadOnlyList<JsonObject> DescribeOverlay(DiskId disk, DiskLayer layer) => Describe(disk, layer, beneath: null, isReadOnly: false, isTop: true);
+
+    /// <summary>How an image's header names a layer that it is backed by: what QEMU writes there when a merge or a pull links it anew.</summary>
+    /// <param name="layer">The layer.</param>
+    public static string BackingName(DiskLayer layer) => layer.Location switch
+    {
+        FileLocation file => file.Path,
+        BlockLocation block => block.Path,
+        RbdLocation rbd => "json:" + new JsonObject { ["file"] = WithoutCache(Rbd(rbd)) }.ToJsonString(),
+        _ => throw new ArgumentOutOfRangeException(nameof(layer), layer, "No such kind of location."),
+    };
+
+    /// <summary>The node names of a disk's chain as it is now, the guest's first. What QEMU puts in between while a job runs is left out.</summary>
+    /// <param name="graph">QEMU's nodes.</param>
+    /// <param name="root">The node that the guest uses.</param>
+    public static IReadOnlyList<QmpBlockGraphNode> Chain(QmpBlockGraph graph, string root)
+    {
+        List<QmpBlockGraphNode> chain = [];
+        HashSet<string> seen = [];
+        for (var node = graph.Find(root); node is not null && seen.Add(node.Name);)
+        {
+            var isFilter = node.Name.StartsWith('#');
+            if (!isFilter)
+            {
+                chain.Add(node);
+            }
+
+            var beneath = node.Children.FirstOrDefault(child => child.Role == "backing" || (isFilter && child.Role == "file"));
+            node = beneath is null ? null : graph.Find(beneath.Node);
+        }
+
+        return chain;
+    }
+
+    /// <summary>The layer that a node has open, as QEMU tells it.</summary>
+    /// <param name="graph">QEMU's nodes.</param>
+    /// <param name="node">The node.</param>
+    /// <exception cref="HypervisorException">It is none of ours.</exception>
+    public static DiskLayer Read(QmpBlockGraph graph, QmpBlockGraphNode node)
+    {
+        var storage = node.Children.FirstOrDefault(child => child.Role == "file") is { } file ? graph.Find(file.Node)?.Info : null;
+        return storage is not null && DiskFormatNames.TryParse(node.Info.Driver, out var format)
+            ? new(ReadLocation(storage), format)
+            : throw new HypervisorException($"QEMU has an image open that was not opened here: node {node.Name}, driver {node.Info.Driver}.");
+    }
+
+    private static DiskLocation ReadLocation(QmpBlockNode storage) => storage.Driver switch
+    {
+        "file" => new FileLocation(storage.File),
+        "host_device" => new BlockLocation(storage.File),
+        "rbd" => ReadRbd(storage.File),
+        _ => throw new HypervisorException($"QEMU has '{storage.File}' open by driver {storage.Driver}, which was not said here."),
+    };
+
+    private static RbdLocation ReadRbd(string name)
+    {
+        const string Json = "json:";
+        if (name.StartsWith(Json, StringComparison.Ordinal) && JsonNode.Parse(name[Json.Length..]) is JsonObject node
+            && (string?)node["pool"] is { } pool && (string?)node["image"] is { } image)
+        {
+            return new(pool, image) { ConfigurationFile = (string?)node["conf"], User = (string?)node["user"] };
+        }
+
+        throw new HypervisorException($"QEMU names an RBD image in a way that is not understood: {name}");
+    }
+
+    // A lower layer's bytes are opened for writing only while a merge needs it, which a node that says read-only would refuse.
+    private static JsonObject[] Describe(DiskId disk, DiskLayer layer, string? beneath, bool isReadOnly, bool isTop)
+    {
+        var storage = Storage(layer.Location);
+        storage["node-name"] = StorageNode(disk, layer);
+        if (isReadOnly || isTop)
+        {
+            storage["read-only"] = isReadOnly;
+        }
+        else
+        {
+            storage["auto-read-only"] = true;
+        }
+
+        storage["discard"] = "unmap";
+        var format = new JsonObject
+        {
+            ["driver"] = layer.Format.Name,
+            ["node-name"] = FormatNode(disk, layer),
+            ["read-only"] = isReadOnly || !isTop,
+            ["discard"] = "unmap",
+            ["file"] = StorageNode(disk, layer),
+        };
+        if (layer.Format == DiskFormat.Qcow2)
+        {
+            // Null, too, is said: without it QEMU would follow what the image's header names.
+            format["backing"] = beneath;
+        }
+
+        return [storage, format];
+    }
+
+    private static JsonObject WithoutCache(JsonObject node)
+    {
+        node.Remove("cache");
+        return node;
     }
 
     // The host's page cache serves files, since not every file system takes O_DIRECT, and a guest's flush reaches the disk
@@ -113,6 +200,8 @@ internal static class BlockNodes
         return node;
     }
 
-    private static string LocationHash(DiskLayer layer) =>
+    /// <summary>What a layer's nodes are called after.</summary>
+    /// <param name="layer">The layer.</param>
+    public static string LocationHash(DiskLayer layer) =>
         Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{layer.Location.GetType().Name}:{layer.Location}")))[..LocationDigits];
 }

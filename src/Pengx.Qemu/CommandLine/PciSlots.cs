@@ -5,12 +5,14 @@ namespace Pengx.Qemu;
 /// <summary>Where devices sit, fixed by what they are, so that a guest finds the same devices under the same names after each
 /// start, and where a hot-added one will also be found.</summary>
 /// <remarks>Bus 0: 1 the chipset, 2 graphics, 3 balloon, 4 to 29 the disks by the letter of their vdev, 30 the bridge to the
-/// network interfaces' bus, which has the slots 1 to 31; interfaces fill it from below, PCI functions of the host from above.</remarks>
+/// network interfaces' bus, which has the slots 1 to 31 (interfaces fill it from below, PCI functions of the host from above),
+/// 31 the guest agent's channel.</remarks>
 internal static class PciSlots
 {
     public const int Graphics = 2;
     public const int Balloon = 3;
     public const int NicBridge = 30;
+    public const int AgentChannel = 31;
     public const int LastOnBridge = 31;
     public const string NicBus = "nics";
 

@@ -73,6 +73,9 @@ internal static class QemuCommandLine
             "-device", $"VGA,id=vga0,addr={PciSlots.Address(PciSlots.Graphics)}",
             "-device", $"virtio-balloon-pci,id={BalloonId},addr={PciSlots.Address(PciSlots.Balloon)}",
             "-device", $"pci-bridge,id={PciSlots.NicBus},chassis_nr=1,addr={PciSlots.Address(PciSlots.NicBridge)}",
+            "-chardev", Text($"socket,id=agent0,path={launch.Files.AgentSocket.Replace(",", ",,", StringComparison.Ordinal)},server=on,wait=off"),
+            "-device", $"virtio-serial-pci,id=agents,addr={PciSlots.Address(PciSlots.AgentChannel)}",
+            "-device", "virtserialport,bus=agents.0,chardev=agent0,name=org.qemu.guest_agent.0",
         ]);
         AddDisks(arguments, definition);
         AddNics(arguments, launch);

@@ -31,6 +31,8 @@ internal sealed class DomainFiles
 
     public string SerialSocket => Path.Combine(RunDirectory, "serial");
 
+    public string AgentSocket => Path.Combine(RunDirectory, "agent");
+
     public string VncSocket => Path.Combine(RunDirectory, "vnc");
 
     public string SerialLog => Path.Combine(_state, "serial.log");

@@ -19,14 +19,28 @@ internal sealed partial class QemuDomain
             "disk unplug",
             async token =>
             {
-                var client = RequireClient(RequireRun());
-                await RemoveDeviceAsync(client, Devices.DiskId(disk), $"disk {disk}", token).ConfigureAwait(false);
+                var run = RequireRun();
+                var client = RequireClient(run);
+                var known = DisksOf(run).FirstOrDefault(other => other.Id == disk.Value);
+                var origin = known is null ? disk : new(known.Origin);
+                if (known is null && DisksOf(run).Any(other => other.Origin == disk.Value))
+                {
+                    // The names that it once had are now those of the disk that was laid upon it.
+                    return;
+                }
+
+                await RemoveDeviceAsync(client, Devices.DiskId(origin), $"disk {disk}", token).ConfigureAwait(false);
 
                 // Also where an earlier unplug was interrupted between the device and its nodes.
-                var left = await CloseNodesAsync(client, disk, token).ConfigureAwait(false);
+                var left = await CloseNodesAsync(client, origin, token).ConfigureAwait(false);
                 if (left is not null)
                 {
                     throw new HypervisorException($"Domain {id} has let disk {disk} go, but QEMU still holds its image: {left}");
+                }
+
+                if (known is not null)
+                {
+                    await WriteRecordAsync(run, run.Record with { Disks = [.. DisksOf(run).Where(other => other != known)] }, token).ConfigureAwait(false);
                 }
             },
             cancellationToken);
@@ -52,15 +66,25 @@ internal sealed partial class QemuDomain
 
     private async Task PlugDiskCoreAsync(DomainDisk disk, CancellationToken cancellationToken)
     {
-        var client = RequireClient(RequireRun());
-        if (await HasDeviceAsync(client, Devices.DiskId(disk.Id), cancellationToken).ConfigureAwait(false))
+        var run = RequireRun();
+        var client = RequireClient(run);
+        var disks = DisksOf(run);
+        var known = disks.FirstOrDefault(other => other.Id == disk.Id.Value);
+        if (await HasDeviceAsync(client, Devices.DiskId(known is null ? disk.Id : new(known.Origin)), cancellationToken).ConfigureAwait(false))
         {
+            if (known is null && disks.Any(other => other.Origin == disk.Id.Value))
+            {
+                throw new HypervisorException($"Disk {disk.Id} cannot be plugged in: domain {id} runs on a layer upon it.");
+            }
+
             return;
         }
 
         // What an interrupted plug left.
         _ = await CloseNodesAsync(client, disk.Id, cancellationToken).ConfigureAwait(false);
         environment.HandOver(disk);
+        RunDisk added = new(disk.Id.Value, disk.Vdev, disk.Id.Value);
+        await WriteRecordAsync(run, run.Record with { Disks = [.. disks.Where(other => other.Id != added.Id), added] }, cancellationToken).ConfigureAwait(false);
         try
         {
             foreach (var node in BlockNodes.Describe(disk))
@@ -81,6 +105,7 @@ internal sealed partial class QemuDomain
 
                 _ = await CloseNodesAsync(client, disk.Id, token).ConfigureAwait(false);
             }).ConfigureAwait(false);
+            await WriteRecordAsync(run, run.Record with { Disks = [.. DisksOf(run).Where(other => other.Id != added.Id)] }, CancellationToken.None).ConfigureAwait(false);
             throw;
         }
     }
@@ -209,7 +234,12 @@ internal sealed partial class QemuDomain
     private async Task<string?> CloseNodesAsync(IQmpClient client, DiskId disk, CancellationToken cancellationToken)
     {
         var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
-        var left = nodes.Select(node => node.NodeName).Where(node => BlockNodes.IsOf(disk, node)).OfType<string>().ToList();
+        return await CloseNodesAsync(client, [.. nodes.Select(node => node.NodeName).Where(node => BlockNodes.IsOf(disk, node)).OfType<string>()], cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<string?> CloseNodesAsync(IQmpClient client, IReadOnlyList<string> nodes, CancellationToken cancellationToken)
+    {
+        var left = nodes;
         while (left.Count > 0)
         {
             string? refusal = null;

@@ -109,7 +109,9 @@ internal sealed partial class QemuDomain
             };
         }
 
-        var run = new QemuRun(process, record with { Pid = pid, StartTicks = ticks });
+        // A run of before disks were recorded has those of its definition, under their own names.
+        var disks = record.Disks ?? [.. (_files.ReadDefinition()?.Disks ?? []).Select(disk => new RunDisk(disk.Id.Value, disk.Vdev, disk.Id.Value))];
+        var run = new QemuRun(process, record with { Pid = pid, StartTicks = ticks, Disks = disks });
         if (!record.HasRun)
         {
             // A start that the service did not live to finish: nothing of it stays, and it can be made again.
@@ -126,6 +128,7 @@ internal sealed partial class QemuDomain
         }
 
         var events = await TryReconnectAsync(run).ConfigureAwait(false);
+        await SettleAsync(run, cancellationToken).ConfigureAwait(false);
         Log.Adopted(environment.Logger, id, pid);
         Publish(DomainEventKind.Started, run.State);
         _watch = WatchAsync(run, events);
@@ -184,6 +187,7 @@ internal sealed partial class QemuDomain
             StartedAt = environment.Time.GetUtcNow(),
             IsEmulated = !useKvm,
             MaxMemoryBytes = definition.MaxMemory.Bytes,
+            Disks = [.. definition.Disks.Select(disk => new RunDisk(disk.Id.Value, disk.Vdev, disk.Id.Value))],
             Nics = [.. definition.Nics.Select((nic, index) => new RunNic(nic.Mac.ToString(), index + 1, UseBridge(nic) ? TapDevices.NameOf(id, nic.Mac) : null))],
         };
 

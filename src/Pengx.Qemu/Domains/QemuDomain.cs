@@ -214,7 +214,8 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
                 run.Client = client;
                 run.Cpus = cpus.Count;
                 run.Memory = new(balloon.Actual);
-                run.State = status.Running ? VmState.Running : VmState.Paused;
+                run.State = status.Running || run.Record.IsHeld ? VmState.Running : VmState.Paused;
+                run.IsHeld = run.Record.IsHeld;
             }
 
             switch (status.Status)
@@ -265,6 +266,10 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
     {
         switch (qmpEvent.Name)
         {
+            case QmpEventNames.Stop when IsHeld(run):
+                break;
+            case QmpEventNames.Resume when Release(run):
+                break;
             case QmpEventNames.Stop:
                 Change(run, VmState.Running, VmState.Paused, DomainEventKind.Paused);
                 break;

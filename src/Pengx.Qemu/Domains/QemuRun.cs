@@ -26,6 +26,9 @@ internal sealed class QemuRun(QemuProcess process, RunRecord record)
     /// <summary>Why the run counts as a crash although the process was ended by us.</summary>
     public string? CrashReason { get; set; }
 
+    /// <summary>Whether the guest's processors stand still for the moment of a change of its disks, which is nobody's pause.</summary>
+    public bool IsHeld { get; set; }
+
     /// <summary>Whether the guest has shut down and QEMU waits for our word.</summary>
     public bool IsGuestDown { get; set; }
 

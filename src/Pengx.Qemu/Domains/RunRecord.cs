@@ -31,7 +31,29 @@ internal sealed record RunRecord
 
     /// <summary>The network interfaces: what to remove from the host.</summary>
     public required IReadOnlyList<RunNic> Nics { get; init; }
+
+    /// <summary>The disks, and what QEMU calls them; <see langword="null"/> for a run that began before this was recorded, whose
+    /// disks are the definition's.</summary>
+    public IReadOnlyList<RunDisk>? Disks { get; init; }
+
+    /// <summary>Changes of the images beneath disks that are under way: what a service that takes the run up has to look after.</summary>
+    public IReadOnlyList<RunChange>? Changes { get; init; }
+
+    /// <summary>Whether the guest's processors stand still for the moment of such a change, and have to go on after it.</summary>
+    public bool IsHeld { get; init; }
 }
+
+/// <summary>A disk of a run.</summary>
+/// <param name="Id">The disk, named by its top layer of now.</param>
+/// <param name="Vdev">The guest's device.</param>
+/// <param name="Origin">The disk as it was when the run, or its plugging in, began: its device and nodes are called after it.</param>
+internal sealed record RunDisk(Guid Id, string Vdev, Guid Origin);
+
+/// <summary>A change of the images beneath a disk.</summary>
+/// <param name="Before">The disk as it was.</param>
+/// <param name="After">The disk as it shall be.</param>
+/// <param name="JobId">QEMU's job that does it; <see langword="null"/> for what is done at once.</param>
+internal sealed record RunChange(StoredDisk Before, StoredDisk After, string? JobId);
 
 /// <summary>A network interface of a run.</summary>
 /// <param name="Mac">Its address.</param>

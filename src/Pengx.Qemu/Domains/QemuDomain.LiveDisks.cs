@@ -1,0 +1,598 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Pengx.Qmp;
+
+namespace Pengx.Qemu;
+
+// The images beneath the disks of a running domain. Whenever QEMU or the host dies, the stored definition must name images that hold
+// every flushed byte. So it is written before an overlay is used, while that is empty and shows what is beneath it; and a guest that
+// changes over to the image beneath its own stands still for the moment in which both hold the same and the definition is written.
+internal sealed partial class QemuDomain
+{
+    private const string OverlayVerb = "laying overlays on disks";
+    private const string CommitVerb = "merging layers of a disk";
+    private const string StreamVerb = "pulling up layers of a disk";
+
+    private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly ConcurrentDictionary<string, SemaphoreSlim> _moves = new(StringComparer.Ordinal);
+
+    public async Task<IReadOnlyList<DomainDisk>> ReadDisksAsync(CancellationToken cancellationToken)
+    {
+        // Not a verb of its own turn: it changes nothing, whatever else goes on.
+        var run = RequireRun();
+        try
+        {
+            return [.. (await ReadRealAsync(run, RequireClient(run), cancellationToken).ConfigureAwait(false)).Select(real => real.Disk)];
+        }
+        catch (QmpException exception)
+        {
+            throw Translate("reading the disks", exception);
+        }
+    }
+
+    public Task<bool> OverlayAsync(IReadOnlyList<DiskReplacement> disks, bool quiesce, CancellationToken cancellationToken)
+    {
+        ReplacementRules.CheckOverlays(disks);
+        return RunVerbAsync(OverlayVerb, token => OverlayCoreAsync(disks, quiesce, token), cancellationToken);
+    }
+
+    public Task CommitAsync(DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        var move = ReplacementRules.CheckCommit(disk);
+        ReplacementRules.Check(limits);
+        return MoveAsync(CommitVerb, disk, move, isCommit: true, limits, progress, cancellationToken);
+    }
+
+    public Task StreamAsync(DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        var move = ReplacementRules.CheckStream(disk);
+        ReplacementRules.Check(limits);
+        return MoveAsync(StreamVerb, disk, move, isCommit: false, limits, progress, cancellationToken);
+    }
+
+    private static IReadOnlyList<RunDisk> DisksOf(QemuRun run) => run.Record.Disks ?? [];
+
+    private static IReadOnlyList<RunChange> ChangesOf(QemuRun run) => run.Record.Changes ?? [];
+
+    private static async Task<IReadOnlyList<RealDisk>> ReadRealAsync(QemuRun run, IQmpClient client, CancellationToken cancellationToken)
+    {
+        var graph = await QmpBlockGraph.QueryAsync(client, cancellationToken).ConfigureAwait(false);
+        List<RealDisk> real = [];
+        foreach (var known in DisksOf(run))
+        {
+            DiskId origin = new(known.Origin);
+            if (graph.FindRoot(Devices.DiskId(origin)) is not { } root)
+            {
+                continue;
+            }
+
+            var chain = BlockNodes.Chain(graph, root.Name);
+            DomainDisk disk = new()
+            {
+                Id = new(known.Id),
+                Vdev = known.Vdev,
+                ReadOnly = root.Info.IsReadOnly,
+                Layers = [.. chain.Select(node => BlockNodes.Read(graph, node))],
+            };
+            var used = chain.Select(node => node.Name).Concat(chain.SelectMany(node => node.Children.Where(child => child.Role == "file").Select(child => child.Node)));
+            real.Add(new(disk, origin, [.. chain], [.. graph.Nodes.Select(node => node.Name).Where(name => BlockNodes.IsOf(origin, name)).Except(used)]));
+        }
+
+        return real;
+    }
+
+    private async Task<bool> OverlayCoreAsync(IReadOnlyList<DiskReplacement> disks, bool quiesce, CancellationToken cancellationToken)
+    {
+        var run = RequireRun();
+        var client = RequireClient(run);
+        var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
+        var now = real.Select(disk => disk.Disk).ToList();
+        var left = disks.Where(disk => ReplacementRules.IsToDo(disk, now)).ToList();
+        if (left.Count == 0)
+        {
+            await StoreAsync(run, [.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
+            return false;
+        }
+
+        if (ChangesOf(run).FirstOrDefault(change => change.JobId is not null && left.Any(disk => disk.Before.Vdev == change.Before.Vdev)) is { } busy)
+        {
+            throw new WrongStateException($"Layers of disk {busy.Before.Vdev} of domain {id} are being merged; it can get another one when that has ended.");
+        }
+
+        List<string> added = [];
+        try
+        {
+            QmpTransaction transaction = new();
+            foreach (var disk in left)
+            {
+                var target = real.First(candidate => candidate.Disk.Vdev == disk.Before.Vdev);
+                var overlay = await AddOverlayAsync(client, target, disk, added, cancellationToken).ConfigureAwait(false);
+                transaction.Add("blockdev-snapshot", new() { ["node"] = target.Chain[0].Name, ["overlay"] = overlay });
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            return await ChangeOverAsync(run, client, disks, left, transaction, quiesce, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not QmpDisconnectedException)
+        {
+            await UndoAsync(async token => _ = await CloseNodesAsync(client, Enumerable.Reverse(added).ToList(), token).ConfigureAwait(false)).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private async Task<string> AddOverlayAsync(IQmpClient client, RealDisk target, DiskReplacement disk, List<string> added, CancellationToken cancellationToken)
+    {
+        // What an interrupted try left.
+        _ = await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
+        environment.HandOver(disk.After);
+        var layer = disk.After.Layers[0];
+        foreach (var node in BlockNodes.DescribeOverlay(target.Origin, layer))
+        {
+            await client.ExecuteAsync(QmpCommands.BlockdevAdd, QmpArguments.Create(node), cancellationToken).ConfigureAwait(false);
+            added.Add((string)node["node-name"]!);
+        }
+
+        var name = BlockNodes.FormatNode(target.Origin, layer);
+        var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
+        var image = nodes.First(node => node.NodeName == name).Image;
+        var beneath = disk.Before.Layers[0];
+        if (image.VirtualSize != target.Chain[0].Info.Image.VirtualSize)
+        {
+            throw new InvalidFieldException("disk", layer.Location.ToString(), string.Create(
+                CultureInfo.InvariantCulture, $"the overlay has {image.VirtualSize} bytes and the disk {target.Chain[0].Info.Image.VirtualSize}; they must be equal."));
+        }
+
+        if ((image.BackingFilename is { } backing && backing != BlockNodes.BackingName(beneath))
+            || (image.BackingFilenameFormat is { } format && format != beneath.Format.Name))
+        {
+            throw new InvalidFieldException(
+                "disk", layer.Location.ToString(), $"the overlay is backed by '{image.BackingFilename}' ({image.BackingFilenameFormat ?? "no format"}), not by '{BlockNodes.BackingName(beneath)}' ({beneath.Format.Name}).");
+        }
+
+        return name;
+    }
+
+    /// <summary>The instant itself: from the first byte written here on, it is seen through.</summary>
+    private async Task<bool> ChangeOverAsync(
+        QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> disks, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction, bool quiesce, CancellationToken cancellationToken)
+    {
+        var freeze = quiesce && run.State == VmState.Running
+            ? await GuestFreeze.TryAsync(id, _files.AgentSocket, environment.Time, environment.Logger, cancellationToken).ConfigureAwait(false)
+            : null;
+        try
+        {
+            await WriteRecordAsync(
+                run,
+                run.Record with { Changes = [.. ChangesOf(run), .. left.Select(disk => new RunChange(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), null))] },
+                CancellationToken.None).ConfigureAwait(false);
+            var isDone = false;
+            try
+            {
+                await StoreDefinitionAsync([.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
+                isDone = await SnapshotAsync(run, client, left, transaction).ConfigureAwait(false);
+            }
+            catch (QmpDisconnectedException)
+            {
+                // Nobody can say any more whether the guest wrote to the overlays: the definition keeps them, which is right either way.
+                isDone = true;
+                throw;
+            }
+            finally
+            {
+                await StoreAsync(run, [.. left.Select(disk => isDone ? disk.After : disk.Before)]).ConfigureAwait(false);
+            }
+
+            await StoreAsync(run, [.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
+            return freeze is { IsFrozen: true };
+        }
+        finally
+        {
+            if (freeze is not null)
+            {
+                await freeze.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static async Task<bool> SnapshotAsync(QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction)
+    {
+        try
+        {
+            await transaction.ExecuteAsync(client, CancellationToken.None).ConfigureAwait(false);
+            return true;
+        }
+        catch (QmpTimeoutException exception) when (exception.IsOutcomeUnknown)
+        {
+            // Commands are carried out in order: the answer to this look tells what became of it.
+            var real = await ReadRealAsync(run, client, CancellationToken.None).ConfigureAwait(false);
+            if (left.Any(disk => ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)])))
+            {
+                throw;
+            }
+
+            return true;
+        }
+    }
+
+    private async Task MoveAsync(
+        string verb, DiskReplacement disk, LayerMove move, bool isCommit, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        // One caller at a time on a disk; the domain's other verbs need not wait for hours of merging.
+        var gate = _moves.GetOrAdd(disk.Before.Vdev, static _ => new(1, 1));
+        await gate.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            var begun = await RunVerbAsync(verb, token => BeginAsync(disk, move, isCommit, limits, token), cancellationToken).ConfigureAwait(false);
+            if (begun is null)
+            {
+                return;
+            }
+
+            var state = await FollowAsync(verb, begun, progress, cancellationToken).ConfigureAwait(false);
+            await RunVerbAsync(verb, _ => EndAsync(begun, disk, verb, state, progress, cancellationToken), CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+
+    private async Task<DiskJob?> BeginAsync(DiskReplacement disk, LayerMove move, bool isCommit, LiveDiskLimits? limits, CancellationToken cancellationToken)
+    {
+        var run = RequireRun();
+        var client = RequireClient(run);
+        var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
+        var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
+        var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
+        var jobId = JobIdOf(target.Origin, move, isCommit);
+        QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
+        var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
+        if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
+        {
+            // The end of an earlier try, which nobody heard of.
+            await job.DismissAsync(cancellationToken).ConfigureAwait(false);
+            job = null;
+        }
+
+        if (!isToDo)
+        {
+            _ = await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
+            await StoreAsync(run, [disk.After]).ConfigureAwait(false);
+            return null;
+        }
+
+        if (job is not null)
+        {
+            if (limits?.BytesPerSecond is { } speed)
+            {
+                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+            }
+
+            return new(run, client, job);
+        }
+
+        RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId);
+        if (ChangesOf(run).FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev && other.JobId is { } busy && busy != jobId) is { } other
+            && await jobs.FindAsync(other.JobId!, cancellationToken).ConfigureAwait(false) is not null)
+        {
+            throw new WrongStateException($"Other layers of disk {disk.Before.Vdev} of domain {id} are being merged.");
+        }
+
+        await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(other => other.Before.Vdev != disk.Before.Vdev), change] }, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            var arguments = isCommit ? CommitArguments(target, move) : StreamArguments(target, move);
+            if (limits?.BytesPerSecond is { } speed)
+            {
+                arguments["speed"] = speed;
+            }
+
+            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false));
+        }
+        catch (QmpCommandException)
+        {
+            await StoreAsync(run, [disk.Before]).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private static JsonObject CommitArguments(RealDisk target, LayerMove move)
+    {
+        JsonObject arguments = new()
+        {
+            ["device"] = target.Chain[0].Name,
+            ["top-node"] = target.Chain[move.First].Name,
+            ["base-node"] = target.Chain[move.First + move.Count].Name,
+            ["on-error"] = "report",
+        };
+        if (move.Above is not null)
+        {
+            // Left to itself, QEMU would write a name of its own making into the header of the layer above.
+            arguments["backing-file"] = BlockNodes.BackingName(move.Below!);
+        }
+
+        return arguments;
+    }
+
+    private static JsonObject StreamArguments(RealDisk target, LayerMove move)
+    {
+        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report" };
+        if (move.Below is { } below)
+        {
+            arguments["base-node"] = target.Chain[move.First + move.Count].Name;
+            arguments["backing-file"] = BlockNodes.BackingName(below);
+        }
+
+        return arguments;
+    }
+
+    /// <summary>Made of what the job does, so that another service finds the same job by asking for the same.</summary>
+    private static string JobIdOf(DiskId origin, LayerMove move, bool isCommit) => isCommit
+        ? QmpJobId.Create("commit", $"{BlockNodes.Key(origin)}-{BlockNodes.LocationHash(move.Top)}-{BlockNodes.LocationHash(move.Below!)}")
+        : QmpJobId.Create("stream", $"{BlockNodes.Key(origin)}-{BlockNodes.LocationHash(move.Above!)}-{(move.Below is { } below ? BlockNodes.LocationHash(below) : "none")}");
+
+    /// <summary>Waits until the job is over, or waits for its guest to change over.</summary>
+    /// <returns>How it stands; <see langword="null"/> when it was given up.</returns>
+    private async Task<QmpJobInfo?> FollowAsync(string verb, DiskJob begun, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
+        try
+        {
+            return await begun.Job.WaitUntilAsync(state => state.IsReady || state.IsConcluded, progress is null ? null : new ByteRelay(progress), either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            try
+            {
+                await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+                return null;
+            }
+            catch (Exception exception) when (exception is QmpException or TimeoutException)
+            {
+                throw exception is QmpException ? Translate(verb, exception) : new UnavailableException($"Domain {id}: {exception.Message}", exception);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            throw new HypervisorException($"Domain {id}: the driver was closed during {verb}; QEMU goes on with it, and whoever asks again takes it up.");
+        }
+        catch (QmpException exception)
+        {
+            throw Translate(verb, exception);
+        }
+    }
+
+    private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    {
+        var (run, client, job) = begun;
+        if (state is { IsReady: true })
+        {
+            await PivotAsync(run, client, job, disk, verb).ConfigureAwait(false);
+        }
+        else
+        {
+            if (state is not null)
+            {
+                await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+
+            await SettleAsync(run, client, disk).ConfigureAwait(false);
+        }
+
+        // What the domain really has decides, and neither the job's word nor a cancel that came too late.
+        var real = await ReadRealAsync(run, client, CancellationToken.None).ConfigureAwait(false);
+        if (ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]))
+        {
+            if (state is null)
+            {
+                throw new OperationCanceledException(cancellationToken);
+            }
+
+            throw new HypervisorException($"Domain {id}: {verb} failed, {disk.Before.Vdev} keeps its layers: {state.Error ?? "QEMU said no reason"}");
+        }
+
+        _ = await CloseNodesAsync(client, real.First(known => known.Disk.Vdev == disk.Before.Vdev).Strays, CancellationToken.None).ConfigureAwait(false);
+        if (state is { TotalProgress: > 0 })
+        {
+            progress?.Report(new(state.TotalProgress, state.TotalProgress));
+        }
+    }
+
+    /// <summary>Lets the guest change over to the layer that took its own in. It stands still meanwhile: from then on until the
+    /// definition is written, both layers hold the same, so either is right should QEMU or the host die.</summary>
+    private async Task PivotAsync(QemuRun run, IQmpClient client, QmpJob job, DiskReplacement disk, string verb)
+    {
+        await job.SetSpeedAsync(0, CancellationToken.None).ConfigureAwait(false);
+        var isHeld = run.State == VmState.Running;
+        if (isHeld)
+        {
+            await HoldAsync(run, client).ConfigureAwait(false);
+        }
+
+        try
+        {
+            await CompleteAsync(job, verb).ConfigureAwait(false);
+            await SettleAsync(run, client, disk).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                await ReleaseAsync(run, client).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task CompleteAsync(QmpJob job, string verb)
+    {
+        using CancellationTokenSource patience = new(s_changeOverTimeout, environment.Time);
+        try
+        {
+            await job.CompleteAsync(patience.Token).ConfigureAwait(false);
+            await job.WaitAsync(cancellationToken: patience.Token).ConfigureAwait(false);
+        }
+        catch (QmpJobException exception)
+        {
+            throw new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
+        }
+        catch (OperationCanceledException exception)
+        {
+            await job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+            throw new HypervisorException(string.Create(
+                CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
+        }
+    }
+
+    private async Task HoldAsync(QemuRun run, IQmpClient client)
+    {
+        // Written first: whoever finds the guest standing still must know that it has to go on.
+        await WriteRecordAsync(run, run.Record with { IsHeld = true }, CancellationToken.None).ConfigureAwait(false);
+        lock (_gate)
+        {
+            run.IsHeld = true;
+        }
+
+        try
+        {
+            await client.ExecuteAsync(QmpCommands.Stop, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch
+        {
+            await ReleaseAsync(run, client).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private async Task ReleaseAsync(QemuRun run, IQmpClient client)
+    {
+        try
+        {
+            await client.ExecuteAsync(QmpCommands.Cont, CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            await WriteRecordAsync(run, run.Record with { IsHeld = false }, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private bool IsHeld(QemuRun run)
+    {
+        lock (_gate)
+        {
+            return run.IsHeld;
+        }
+    }
+
+    /// <summary>Whether the guest goes on after it was held, which is nobody's resume.</summary>
+    private bool Release(QemuRun run)
+    {
+        lock (_gate)
+        {
+            var wasHeld = run.IsHeld;
+            run.IsHeld = false;
+            return wasHeld;
+        }
+    }
+
+    /// <summary>Looks after the changes that a service which is gone had under way, when the run is taken up.</summary>
+    private async Task SettleAsync(QemuRun run, CancellationToken cancellationToken)
+    {
+        if (run.Client is not { } client || (!run.Record.IsHeld && ChangesOf(run).Count == 0))
+        {
+            return;
+        }
+
+        try
+        {
+            QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
+            foreach (var change in ChangesOf(run))
+            {
+                if (change.JobId is { } jobId && await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false) is { } job)
+                {
+                    var state = await job.QueryAsync(cancellationToken).ConfigureAwait(false);
+                    if (state is { IsReady: true } && run.Record.IsHeld)
+                    {
+                        // The guest was being changed over, and may be at any moment: it is, before it goes on.
+                        await CompleteAsync(job, CommitVerb).ConfigureAwait(false);
+                    }
+                    else if (state is { IsConcluded: false })
+                    {
+                        continue;
+                    }
+                }
+
+                await SettleAsync(run, client, new(change.Before.ToDisk(), change.After.ToDisk())).ConfigureAwait(false);
+            }
+        }
+        catch (Exception exception) when (exception is QmpException or PengxException or TimeoutException or IOException or UnauthorizedAccessException)
+        {
+            Log.SettleFailed(environment.Logger, id, exception);
+        }
+
+        if (run.Record.IsHeld)
+        {
+            try
+            {
+                await ReleaseAsync(run, client).ConfigureAwait(false);
+            }
+            catch (QmpException exception)
+            {
+                Log.SettleFailed(environment.Logger, id, exception);
+            }
+        }
+    }
+
+    /// <summary>Writes down which of its two selves a disk really is.</summary>
+    private async Task SettleAsync(QemuRun run, IQmpClient client, DiskReplacement disk)
+    {
+        var real = await ReadRealAsync(run, client, CancellationToken.None).ConfigureAwait(false);
+        var isDone = real.FirstOrDefault(known => known.Disk.Vdev == disk.After.Vdev) is { } found && found.Disk.Layers.SequenceEqual(disk.After.Layers);
+        await StoreAsync(run, [isDone ? disk.After : disk.Before]).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes disks what the stored definition and the run's record have, and no change of them is under way.</summary>
+    private async Task StoreAsync(QemuRun run, IReadOnlyList<DomainDisk> disks)
+    {
+        await StoreDefinitionAsync(disks).ConfigureAwait(false);
+        var ids = disks.ToDictionary(disk => disk.Vdev, disk => disk.Id.Value, StringComparer.Ordinal);
+        var record = run.Record with
+        {
+            Disks = [.. DisksOf(run).Select(known => ids.TryGetValue(known.Vdev, out var now) ? known with { Id = now } : known)],
+            Changes = [.. ChangesOf(run).Where(change => !ids.ContainsKey(change.Before.Vdev))],
+        };
+        if (!record.Disks.SequenceEqual(DisksOf(run)) || record.Changes.Count != ChangesOf(run).Count)
+        {
+            await WriteRecordAsync(run, record, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private async Task StoreDefinitionAsync(IReadOnlyList<DomainDisk> disks)
+    {
+        if (_files.ReadDefinition() is not { } definition)
+        {
+            return;
+        }
+
+        var applied = ReplacementRules.Apply(definition, disks);
+        if (!applied.Equals(definition))
+        {
+            await _files.WriteDefinitionAsync(applied, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A disk as QEMU has it.</summary>
+    /// <param name="Disk">The disk with its real layers.</param>
+    /// <param name="Origin">What its device and nodes are called after.</param>
+    /// <param name="Chain">The nodes of its layers.</param>
+    /// <param name="Strays">Nodes of it that it does not use, which an interrupted change left.</param>
+    private sealed record RealDisk(DomainDisk Disk, DiskId Origin, IReadOnlyList<QmpBlockGraphNode> Chain, IReadOnlyList<string> Strays);
+
+    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job);
+
+    private sealed class ByteRelay(IProgress<ByteProgress> target) : IProgress<QmpJobProgress>
+    {
+        public void Report(QmpJobProgress value) => target.Report(new(Math.Min(value.Offset, value.Length), value.Length));
+    }
+}
