@@ -49,6 +49,7 @@ app.MapTemplates();
 app.MapMachines();
 app.MapBackups();
 app.MapDisks();
+app.MapSnapshots();
 app.MapInterfaces();
 app.MapOperations();
 app.MapEvents();

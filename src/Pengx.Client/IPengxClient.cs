@@ -12,6 +12,9 @@ public interface IPengxClient
     /// <summary>The backups of virtual machines: <c>/vms/{id}/backups/</c>.</summary>
     IBackupClient Backups { get; }
 
+    /// <summary>The snapshots of virtual machines: <c>/vms/{id}/snapshots/</c>.</summary>
+    ISnapshotClient Snapshots { get; }
+
     /// <summary>The network interfaces of virtual machines: <c>/vms/{id}/interfaces/</c>.</summary>
     IInterfaceClient Interfaces { get; }
 

@@ -29,6 +29,7 @@ public sealed class PengxClient : IPengxClient
         Machines = new MachineClient(transport);
         Disks = new DiskClient(transport);
         Backups = new BackupClient(transport);
+        Snapshots = new SnapshotClient(transport);
         Interfaces = new InterfaceClient(transport);
         Storlinks = new StorlinkClient(transport);
         Templates = new TemplateClient(transport);
@@ -52,6 +53,9 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IBackupClient Backups { get; }
+
+    /// <inheritdoc/>
+    public ISnapshotClient Snapshots { get; }
 
     /// <inheritdoc/>
     public IInterfaceClient Interfaces { get; }

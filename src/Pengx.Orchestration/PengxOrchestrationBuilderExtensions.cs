@@ -34,8 +34,11 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetServices<IStorageBackend>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<IOptions<MachineOptions>>(),
-            provider.GetRequiredService<LocalHost>(),
-            provider.GetService<IDiskChains>()));
+            provider.GetRequiredService<LocalHost>())
+        {
+            Chains = provider.GetService<IDiskChains>()!,
+            DiskUse = provider.GetService<IDiskUse>()!,
+        });
         services.TryAddSingleton(provider => new WorkflowCatalog(provider.GetRequiredService<Workplace>()));
         foreach (var workflow in WorkflowCatalog.All)
         {
@@ -57,6 +60,8 @@ public static class PengxOrchestrationBuilderExtensions
         services.TryAddSingleton(provider => new Storlinks(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));
         services.TryAddSingleton(provider => new VirtualMachines(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));
         services.TryAddSingleton(provider => new VirtualMachineDisks(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
+        services.TryAddSingleton(provider => new VirtualMachineSnapshots(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new VirtualMachineInterfaces(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));

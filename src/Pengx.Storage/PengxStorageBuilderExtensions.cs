@@ -9,7 +9,7 @@ namespace Pengx;
 /// <summary>Registers the storage backends.</summary>
 public static class PengxStorageBuilderExtensions
 {
-    /// <summary>Adds disks as files in directories, and <see cref="ImageTool"/> and <see cref="ImageCopier"/>.</summary>
+    /// <summary>Adds disks as files in directories, and <see cref="ImageTool"/>, <see cref="ImageCopier"/> and <see cref="IDiskChains"/>.</summary>
     /// <param name="builder">What the application uses of Pengx.</param>
     /// <param name="configure">Sets how <c>qemu-img</c> is run.</param>
     public static IPengxBuilder AddLocalStorage(this IPengxBuilder builder, Action<ImageToolOptions>? configure = null)
@@ -25,6 +25,7 @@ public static class PengxStorageBuilderExtensions
             services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
             services.GetRequiredService<TimeProvider>(),
             services.GetService<ILogger<ImageCopier>>()));
+        AddImageChains(builder);
         builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageBackend, LocalStorage>(services => new LocalStorage(
             services.GetRequiredService<IProcessRunner>(),
             services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
@@ -33,13 +34,14 @@ public static class PengxStorageBuilderExtensions
         return builder;
     }
 
-    /// <summary>Adds disks as logical volumes, and LVM's layers beneath storage links.</summary>
+    /// <summary>Adds disks as logical volumes, LVM's layers beneath storage links, and <see cref="IDiskChains"/>.</summary>
     /// <param name="builder">What the application uses of Pengx.</param>
     /// <param name="configure">Sets how LVM is used.</param>
     public static IPengxBuilder AddLvmStorage(this IPengxBuilder builder, Action<LvmOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
         AddImageToolOptions(builder, null);
+        AddImageChains(builder);
         var options = builder.Services.AddOptions<LvmOptions>()
             .Validate(
                 value => value.Lvm.Length > 0 && value.LeaseDirectory.StartsWith('/') && value.ThinWatermark is > 0 and <= 100
@@ -62,6 +64,16 @@ public static class PengxStorageBuilderExtensions
             timeProvider: services.GetRequiredService<TimeProvider>(),
             logger: services.GetService<ILogger<StoragePlanExecutor>>())));
         return builder;
+    }
+
+    private static void AddImageChains(IPengxBuilder builder)
+    {
+        builder.Services.TryAddSingleton(services => new ImageChains(
+            services.GetRequiredService<IProcessRunner>(),
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
+            services.GetRequiredService<TimeProvider>()));
+        builder.Services.TryAddSingleton<IDiskChains>(services => services.GetRequiredService<ImageChains>());
+        builder.Services.TryAddSingleton<IDiskUse>(services => services.GetRequiredService<ImageChains>());
     }
 
     private static void AddImageToolOptions(IPengxBuilder builder, Action<ImageToolOptions>? configure)

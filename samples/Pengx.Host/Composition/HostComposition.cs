@@ -36,6 +36,7 @@ internal static class HostComposition
             machines.CopyBytesPerSecond = options.Limits.CopyMiBPerSecond > 0 ? DataSize.FromMiB(options.Limits.CopyMiBPerSecond).Bytes : null;
             machines.SshDirectory = options.SshDirectory.Length > 0 ? Path.GetFullPath(options.SshDirectory) : null;
             machines.AuthorizedKeysPath = options.AuthorizedKeysPath.Length > 0 ? Path.GetFullPath(options.AuthorizedKeysPath) : null;
+            machines.MaxDiskLayers = options.Limits.DiskLayers;
             machines.ShutdownWait = TimeSpan.FromSeconds(options.Limits.ShutdownWaitSeconds);
             foreach (var iso in options.IsoDirectories)
             {

@@ -65,4 +65,6 @@ internal sealed class LimitOptions
 
     /// <summary>How many MiB of images an operation copies or moves in a second at most; 0 for as fast as it goes.</summary>
     public int CopyMiBPerSecond { get; set; }
+
+    public int DiskLayers { get; set; } = 32;
 }

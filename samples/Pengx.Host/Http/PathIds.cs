@@ -13,6 +13,8 @@ internal static class PathIds
 
     public static DiskId Disk(string text) => DiskId.TryParse(text, out var id) ? id : throw Missing("disk", text);
 
+    public static SnapshotId Snapshot(string text) => SnapshotId.TryParse(text, out var id) ? id : throw Missing("snapshot", text);
+
     public static StorlinkId Storlink(string text) => StorlinkId.TryParse(text, out var id) ? id : throw Missing("storlink", text);
 
     public static VmInterfaceId Interface(string text) => VmInterfaceId.TryParse(text, out var id) ? id : throw Missing("interface", text);

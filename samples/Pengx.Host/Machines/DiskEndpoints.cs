@@ -9,10 +9,10 @@ internal static class DiskEndpoints
     public static void MapDisks(this IEndpointRouteBuilder routes)
     {
         routes.Read("/vms/{vm}/disks/", "disks", "List a virtual machine's disks", async (HttpContext http, string vm, VirtualMachineDisks disks) =>
-            await http.WriteXmlListAsync(PengxShapes.Disk, disks.ListAsync(PathIds.Vm(vm), http.RequestAborted), ToResource));
+            await http.WriteXmlListAsync(PengxShapes.Disk, disks.ListAsync(PathIds.Vm(vm), http.RequestAborted), disk => ToCurrent(vm, disk)));
 
         routes.Read("/vms/{vm}/disks/{disk}/", "disk", "Show a disk", async (HttpContext http, string vm, string disk, VirtualMachineDisks disks) =>
-            await http.WriteXmlAsync(PengxShapes.Disk, ToResource(await disks.GetAsync(PathIds.Vm(vm), PathIds.Disk(disk), http.RequestAborted))));
+            await http.WriteXmlAsync(PengxShapes.Disk, ToCurrent(vm, await disks.GetAsync(PathIds.Vm(vm), PathIds.Disk(disk), http.RequestAborted))));
 
         routes.Change("/vms/{vm}/disks/", ["POST"], StatusCodes.Status201Created, "Create a disk, plugged in at once while the machine runs", (HttpContext http, string vm, Changes changes, VirtualMachineDisks disks) =>
             changes.RunAsync(
@@ -26,7 +26,7 @@ internal static class DiskEndpoints
                     cancellationToken),
                 async operation => await http.WriteXmlAsync(
                     PengxShapes.Disk,
-                    ToResource(await disks.GetAsync(PathIds.Vm(vm), PathIds.Disk(operation.Created!.Split('/')[^1]), http.RequestAborted)),
+                    ToCurrent(vm, await disks.GetAsync(PathIds.Vm(vm), PathIds.Disk(operation.Created!.Split('/')[^1]), http.RequestAborted)),
                     StatusCodes.Status201Created)),
             request: "disk", answer: "disk");
 
@@ -49,6 +49,9 @@ internal static class DiskEndpoints
         Type = disk.Type,
         Storlink = disk.Storlink.Value,
     };
+
+    // What a machine with snapshots runs on belongs to its hidden run snapshot, and is the machine's to everybody else.
+    private static DiskResource ToCurrent(string vm, Disk disk) => ToResource(disk) with { Machine = PathIds.Vm(vm).Value, Snapshot = null };
 
     private static Guid? OwnerId(Disk disk, DiskOwnerKind kind) => disk.Owner.Kind == kind ? disk.Owner.Id : null;
 }

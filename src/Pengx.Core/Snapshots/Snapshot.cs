@@ -8,6 +8,10 @@ public enum SnapshotKind
 
     /// <summary>Run: the one writable overlay that the machine runs on, hidden from lists; <c>R</c>.</summary>
     Run,
+
+    /// <summary>Deleted, while several others still lie on its layers; <c>D</c>. Hidden from lists, and gone with its layers when one
+    /// is left.</summary>
+    Deleted,
 }
 
 /// <summary>A snapshot of a virtual machine (reference, chapter 9: <c>Snapshot</c>).</summary>

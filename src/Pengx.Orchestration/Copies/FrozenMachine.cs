@@ -44,9 +44,29 @@ internal static class Freezing
     /// <summary>Refuses a guest whose disks cannot be frozen while it runs.</summary>
     public static async Task DemandAsync(Workplace place, VmId vm, string name, CancellationToken cancellationToken)
     {
-        if (await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false) && !place.Driver.TryGetFeature<ILiveDisks>(out _))
+        if (!await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
         {
-            throw new WrongStateException($"VM '{name}' runs, and the {place.Driver.Name} driver cannot freeze the disks of a running guest; stop it first.");
+            return;
+        }
+
+        place.LiveDisks(name);
+        var raw = await place.Store.ReadAsync(
+            async session =>
+            {
+                foreach (var disk in (await MachineRows.FindAsync(session, vm, cancellationToken).ConfigureAwait(false))?.Disks ?? [])
+                {
+                    if (await session.Storlinks.FindAsync(disk.Storlink, cancellationToken).ConfigureAwait(false) is { Level: StorlinkLevel.Object } storlink)
+                    {
+                        return $"disk {disk.Id} lies on storlink {storlink.Id} '{storlink.Name}' at object level (OB)";
+                    }
+                }
+
+                return null;
+            },
+            cancellationToken).ConfigureAwait(false);
+        if (raw is not null)
+        {
+            throw new WrongStateException($"VM '{name}' runs, and {raw}, which has no overlays; stop it first.");
         }
     }
 
@@ -175,12 +195,9 @@ internal static class Freezing
         // The stored configuration tells what the guest wrote to last.
         if (await IsTopAsync(place, vm, with, cancellationToken).ConfigureAwait(false))
         {
-            await Chains(place).CommitAsync([with.Layers[0], without.Layers[0]], progress, cancellationToken).ConfigureAwait(false);
+            await place.Chains.CommitAsync([with.Layers[0], without.Layers[0]], progress, cancellationToken).ConfigureAwait(false);
         }
     }
-
-    public static IDiskChains Chains(Workplace place) =>
-        place.Chains ?? throw new WrongStateException("Nothing here can change images at rest; start the machine first.");
 
     /// <summary>Whether the stored configuration has a disk's top layer.</summary>
     public static async Task<bool> IsTopAsync(Workplace place, VmId vm, DomainDisk disk, CancellationToken cancellationToken) =>
@@ -312,7 +329,7 @@ internal static class Freezing
 internal static class RunSnapshot
 {
     public static Snapshot New(SnapshotId id, VmId vm, SnapshotId parent, DateTimeOffset now) =>
-        new() { Id = id, Vm = vm, Kind = SnapshotKind.Run, Parent = parent, Name = $"run {id}", CreatedAt = now };
+        new() { Id = id, Vm = vm, Kind = SnapshotKind.Run, Parent = parent, Name = "run", CreatedAt = now };
 }
 
 internal sealed class NoProgress : IProgress<ByteProgress>

@@ -15,6 +15,10 @@ public sealed class MachineOptions
     /// <value>Off.</value>
     public bool LinkedClones { get; set; }
 
+    /// <summary>How many images a disk may consist of, one upon the other, when a snapshot is taken: every layer costs at every read.</summary>
+    /// <value>32; 60 at most.</value>
+    public int MaxDiskLayers { get; set; } = 32;
+
     /// <summary>The virtual processors that every machine can be grown to while it runs, where it starts with fewer.</summary>
     /// <value>4.</value>
     public int HotplugCpus { get; set; } = 4;

@@ -59,6 +59,18 @@ internal static class StoreChanges
             },
             cancellationToken);
 
+    /// <summary>Changes a snapshot's row; does nothing when it is gone or already as it shall be.</summary>
+    public static Task ChangeSnapshotAsync(this IPengxStore store, SnapshotId id, Func<Snapshot, Snapshot> change, CancellationToken cancellationToken) =>
+        store.ChangeAsync(
+            async session =>
+            {
+                if (await session.Snapshots.FindAsync(id, cancellationToken).ConfigureAwait(false) is { } row && change(row) is var changed && changed != row)
+                {
+                    session.Snapshots.Update(changed);
+                }
+            },
+            cancellationToken);
+
     public static async Task<List<T>> ToListAsync<T>(this IAsyncEnumerable<T> source, CancellationToken cancellationToken)
     {
         List<T> all = [];

@@ -236,12 +236,7 @@ public sealed partial class VirtualMachines
     {
         var machine = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
         await StateAsync(machine, cancellationToken, VmState.Shutdown, VmState.Crashed).ConfigureAwait(false);
-        var facts = await _place.Driver.GetHostFactsAsync(cancellationToken).ConfigureAwait(false);
-        if (machine.Memory > facts.FreeMemory)
-        {
-            throw new InsufficientResourceException($"VM '{machine.Name}' needs {machine.Memory.MiBCeiling} MiB of memory; {facts.FreeMemory.MiB} MiB are free on this PM.");
-        }
-
+        await DemandMemoryAsync(machine, cancellationToken).ConfigureAwait(false);
         return await RunAsync(_workflows.StartMachine, machine, options, cancellationToken).ConfigureAwait(false);
     }
 
@@ -335,7 +330,17 @@ public sealed partial class VirtualMachines
     private Task<Operation> RunAsync(PowerWorkflow workflow, VirtualMachine machine, OperationRequest? options, CancellationToken cancellationToken) =>
         _operations.StartAsync(workflow, new GuestState { Guest = GuestRef.Of(machine) }, options, cancellationToken);
 
-    private async Task StateAsync(VirtualMachine machine, CancellationToken cancellationToken, params VmState[] allowed)
+    /// <summary>Demands that the memory is free which a machine starts with.</summary>
+    internal async Task DemandMemoryAsync(VirtualMachine machine, CancellationToken cancellationToken)
+    {
+        var facts = await _place.Driver.GetHostFactsAsync(cancellationToken).ConfigureAwait(false);
+        if (machine.Memory > facts.FreeMemory)
+        {
+            throw new InsufficientResourceException($"VM '{machine.Name}' needs {machine.Memory.MiBCeiling} MiB of memory; {facts.FreeMemory.MiB} MiB are free on this PM.");
+        }
+    }
+
+    internal async Task StateAsync(VirtualMachine machine, CancellationToken cancellationToken, params VmState[] allowed)
     {
         var state = (await _place.Driver.Domains.FindAsync(machine.Id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown;
         if (allowed.Contains(state))

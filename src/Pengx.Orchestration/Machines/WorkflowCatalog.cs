@@ -10,6 +10,7 @@ internal sealed class WorkflowCatalog(Workplace place)
         catalog => catalog.StartMachine, catalog => catalog.ShutDownMachine, catalog => catalog.PowerOffMachine, catalog => catalog.RebootMachine,
         catalog => catalog.ResetMachine, catalog => catalog.SuspendMachine, catalog => catalog.ResumeMachine,
         catalog => catalog.CreateDisk, catalog => catalog.DeleteDisk,
+        catalog => catalog.CreateSnapshot, catalog => catalog.DeleteSnapshot, catalog => catalog.RestoreSnapshot, catalog => catalog.StartSnapshot,
         catalog => catalog.CreateInterface, catalog => catalog.UpdateInterface, catalog => catalog.DeleteInterface,
         catalog => catalog.AddTemplate, catalog => catalog.AddNewTemplate, catalog => catalog.CreateTemplate, catalog => catalog.UpdateTemplate,
         catalog => catalog.DeleteTemplate, catalog => catalog.StartTemplate, catalog => catalog.ShutDownTemplate, catalog => catalog.PowerOffTemplate,
@@ -44,6 +45,14 @@ internal sealed class WorkflowCatalog(Workplace place)
     public CreateMachineDisk CreateDisk { get; } = new(place);
 
     public DeleteMachineDisk DeleteDisk { get; } = new(place);
+
+    public CreateMachineSnapshot CreateSnapshot { get; } = new(place);
+
+    public DeleteMachineSnapshot DeleteSnapshot { get; } = new(place);
+
+    public RestoreMachineSnapshot RestoreSnapshot { get; } = new(place, starts: false);
+
+    public RestoreMachineSnapshot StartSnapshot { get; } = new(place, starts: true);
 
     public CreateMachineInterface CreateInterface { get; } = new(place);
 

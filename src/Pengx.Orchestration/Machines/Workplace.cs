@@ -5,7 +5,7 @@ namespace Pengx.Orchestration;
 /// <summary>What every use case and workflow works with.</summary>
 internal sealed class Workplace
 {
-    public Workplace(IPengxStore store, IHypervisorDriver driver, IEnumerable<IStorageBackend> backends, TimeProvider timeProvider, IOptions<MachineOptions> options, LocalHost host, IDiskChains? chains = null)
+    public Workplace(IPengxStore store, IHypervisorDriver driver, IEnumerable<IStorageBackend> backends, TimeProvider timeProvider, IOptions<MachineOptions> options, LocalHost host)
     {
         Store = store;
         Driver = driver;
@@ -13,7 +13,6 @@ internal sealed class Workplace
         TimeProvider = timeProvider;
         Options = options.Value;
         Host = host;
-        Chains = chains;
         Definitions = new(this);
         Recorder = new(this);
     }
@@ -24,6 +23,12 @@ internal sealed class Workplace
 
     public StorageBackends Storage { get; }
 
+    /// <summary>Changes the chains of images at rest; a service without disks has none.</summary>
+    public IDiskChains Chains { get => field ?? throw NoChains(); init; }
+
+    /// <summary>Tells of images what they hold of their own.</summary>
+    public IDiskUse DiskUse { get => field ?? throw NoChains(); init; }
+
     public TimeProvider TimeProvider { get; }
 
     public MachineOptions Options { get; }
@@ -33,9 +38,6 @@ internal sealed class Workplace
     public DomainDefinitions Definitions { get; }
 
     public GuestRecorder Recorder { get; }
-
-    /// <summary>What changes images at rest, where something does.</summary>
-    public IDiskChains? Chains { get; }
 
     public DateTimeOffset Now => TimeProvider.GetUtcNow();
 
@@ -56,4 +58,12 @@ internal sealed class Workplace
             return null;
         }
     }
+
+    /// <summary>What changes disks while their guest runs.</summary>
+    /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
+    public ILiveDisks LiveDisks(string machine) => Driver.TryGetFeature<ILiveDisks>(out var live)
+        ? live
+        : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
+
+    private static UnavailableException NoChains() => new("Nothing that works on chains of images is registered with this service.");
 }

@@ -101,6 +101,11 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
         var storlink = await CopyMachine.FindStorlinkAsync(place, state.Storlink, cancellationToken).ConfigureAwait(false);
         await Freezing.DemandAsync(place, state.Vm, state.VmName, cancellationToken).ConfigureAwait(false);
         var alive = await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false);
+        if (alive && storlink.Level == StorlinkLevel.Object)
+        {
+            throw new InvalidFieldException("storlink", storlink.Id.ToString(), $"VM '{state.VmName}' runs, and '{storlink.Name}' is at object level (OB), which has no overlays; stop it first, or give one at file level");
+        }
+
         state.MovedAt = context.Now;
         state.Old = old;
         state.Snapshots = rows.Snapshots;
@@ -204,7 +209,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
                 }
             }
 
-            await Freezing.Chains(place).StreamAsync(with.Layers[0], null, share, cancellationToken).ConfigureAwait(false);
+            await place.Chains.StreamAsync(with.Layers[0], null, share, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -223,7 +228,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
         {
             var (_, with) = await Freezing.SidesAsync(place, disk, cancellationToken).ConfigureAwait(false);
             var layers = real is null
-                ? await Freezing.Chains(place).ReadAsync(with.Layers[0], cancellationToken).ConfigureAwait(false)
+                ? await place.Chains.ReadAsync(with.Layers[0], cancellationToken).ConfigureAwait(false)
                 : real.FirstOrDefault(shown => shown.Vdev == with.Vdev)?.Layers ?? [];
             if (layers.Count != 1 || layers[0] != with.Layers[0])
             {
@@ -333,7 +338,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
         }
 
         return await Freezing.IsTopAsync(place, state.Vm, with, cancellationToken).ConfigureAwait(false)
-            && await Freezing.Chains(place).ReadAsync(with.Layers[0], cancellationToken).ConfigureAwait(false) is [_];
+            && await place.Chains.ReadAsync(with.Layers[0], cancellationToken).ConfigureAwait(false) is [_];
     }
 
     /// <summary>Whether the image at the target may be an overlay with writes of the guest: not where it is a copy made at rest.</summary>
@@ -346,7 +351,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
 
         var storlink = await CopyMachine.FindStorlinkAsync(place, disk.Overlay.Storlink, cancellationToken).ConfigureAwait(false);
         var layer = await place.Storage.LayerAsync(storlink, disk.Overlay, cancellationToken).ConfigureAwait(false);
-        return disk.Overlay.Format == DiskFormat.Qcow2 && place.Chains is { } chains && (await chains.ReadAsync(layer, cancellationToken).ConfigureAwait(false)).Count > 1;
+        return disk.Overlay.Format == DiskFormat.Qcow2 && (await place.Chains.ReadAsync(layer, cancellationToken).ConfigureAwait(false)).Count > 1;
     }
 
     private Task RecordStayedAsync(MoveDisksState state, List<FrozenDisk> stayed, CancellationToken cancellationToken) => place.Store.ChangeAsync(

@@ -259,7 +259,11 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     public async Task RebaseAsync(DiskLayer image, DiskLayer? backing, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(image);
-        await RunLongAsync(["rebase", "-p", "-f", image.Format.Name, .. On(backing), NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
+
+        // Written through: the tool writes the header, which lets go of what was beneath, before it closes the image, and what it
+        // copied must not be in its cache alone by then.
+        await RunLongAsync(
+            ["rebase", "-p", "-t", "writethrough", "-f", image.Format.Name, .. On(backing), NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Writes another backing file into an overlay's header and nothing else: for a backing file that was moved or
@@ -295,6 +299,28 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
         // -d: emptying the overlay afterwards would only cost time, and lose it should the rest not be durable yet.
         await RunLongAsync(["commit", "-p", "-d", "-f", image.Format.Name, NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Writes what the upper images of a chain hold into a lower one of it. The chain is known, and told to the tool with
+    /// every layer's format: it reads none of it from the headers.</summary>
+    /// <param name="chain">The whole chain, top first.</param>
+    /// <param name="count">How many of its layers take part; the last of them takes the others in.</param>
+    /// <param name="progress">Told how much is done.</param>
+    /// <param name="cancellationToken">Ends the tool; the upper images still show the same then.</param>
+    internal async Task CommitAsync(IReadOnlyList<DiskLayer> chain, int count, IProgress<double>? progress, CancellationToken cancellationToken) => await RunLongAsync(
+        ["commit", "-p", "-d", "-b", PathOf(chain[count - 1]), NameOfChain(chain)], $"The work on {chain[0].Location}", progress, cancellationToken).ConfigureAwait(false);
+
+    /// <summary>Whether an overlay holds anything of its own; what lies beneath it is not opened.</summary>
+    internal async Task<bool> HasOwnDataAsync(DiskLayer image, CancellationToken cancellationToken)
+    {
+        // The format is in the name, and so must not be given beside it.
+        var result = await runner.RunAsync(Command(["map", "--output=json", NameOfChain([image])]) with { MaxOutputBytes = MaxMapBytes }, cancellationToken).ConfigureAwait(false);
+        Check(result);
+        return Read(result, ImageJson.Default.IReadOnlyListExtentReport).Any(extent => extent.Present);
+    }
+
+    /// <summary>Writes what lies beneath an overlay into its header, and nothing else; nothing beneath is opened.</summary>
+    internal async Task SetBackingAsync(DiskLayer image, DiskLayer? backing, CancellationToken cancellationToken) =>
+        await RunAsync(["rebase", "-u", "-t", "writethrough", "-f", image.Format.Name, .. On(backing), NameOf(image)], cancellationToken).ConfigureAwait(false);
 
     /// <summary>Adds a bitmap that records from now on what is written to a qcow2 image.</summary>
     /// <param name="image">The image.</param>
@@ -430,6 +456,45 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
             json.WriteEndObject();
             json.WriteEndObject();
+        }
+
+        return "json:" + Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    /// <summary>A chain in files and on block devices, with each layer's format.</summary>
+    internal static string NameOfChain(IReadOnlyList<DiskLayer> chain)
+    {
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            for (var index = 0; index < chain.Count; index++)
+            {
+                if (index == 0)
+                {
+                    json.WriteStartObject();
+                }
+                else
+                {
+                    json.WriteStartObject("backing");
+                }
+
+                json.WriteString("driver", chain[index].Format.Name);
+                json.WriteStartObject("file");
+                json.WriteString("driver", chain[index].Location is BlockLocation ? "host_device" : "file");
+                json.WriteString("filename", PathOf(chain[index]));
+                json.WriteEndObject();
+            }
+
+            // A lowest qcow2 layer that names something beneath it all the same would be followed.
+            if (chain[^1].Format == DiskFormat.Qcow2)
+            {
+                json.WriteNull("backing");
+            }
+
+            for (var index = 0; index < chain.Count; index++)
+            {
+                json.WriteEndObject();
+            }
         }
 
         return "json:" + Encoding.UTF8.GetString(buffer.WrittenSpan);

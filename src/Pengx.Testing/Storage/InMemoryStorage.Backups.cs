@@ -16,7 +16,7 @@ public sealed partial class InMemoryStorage : IBackupFiles
         lock (_gate)
         {
             var key = _volumes.Keys.First(key => key.Disk == disk);
-            _volumes[key] = _volumes[key] with { Content = content };
+            _volumes[key] = _volumes[key] with { Content = content, Written = _volumes[key].Written.Clear() };
         }
     }
 
@@ -27,7 +27,7 @@ public sealed partial class InMemoryStorage : IBackupFiles
         Enter(nameof(DigestAsync), cancellationToken);
         lock (_gate)
         {
-            var content = Encoding.UTF8.GetBytes(Demand(storlink, disk).Content);
+            var content = Encoding.UTF8.GetBytes(Seen(Demand(storlink, disk)).ToString());
             progress?.Report(new(content.Length, content.Length));
             return Task.FromResult(new BackupFile($"{disk}.{format.Name}", content.Length, Convert.ToHexStringLower(SHA256.HashData(content))));
         }

@@ -1,10 +1,12 @@
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace Pengx.Testing;
 
-/// <summary>Storage in memory: volumes with a content that copies carry along. It serves every storage link, and outlives a simulated
-/// restart of the service.</summary>
+/// <summary>Storage in memory: volumes with a content that copies carry along, and overlays that have of their own what was written to
+/// them. It serves every storage link, and outlives a simulated restart of the service. <see cref="InMemoryDiskChains"/> works on its
+/// chains.</summary>
 public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
 {
     private readonly Lock _gate = new();
@@ -30,13 +32,33 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
-    /// <summary>The content of a volume: equal for a volume and its copies.</summary>
+    /// <summary>The content of a volume as a guest sees it: equal for a volume, its copies and an overlay that nothing was written to.</summary>
     /// <param name="disk">The disk.</param>
+    /// <exception cref="StorageException">A volume beneath it is missing.</exception>
     public string? ContentOf(DiskId disk)
     {
         lock (_gate)
         {
-            return _volumes.FirstOrDefault(volume => volume.Key.Disk == disk).Value?.Content;
+            return _volumes.FirstOrDefault(volume => volume.Key.Disk == disk).Value is { } volume ? Seen(volume).ToString() : null;
+        }
+    }
+
+    /// <summary>Writes to a volume, as a guest that runs on it does.</summary>
+    /// <param name="disk">The disk.</param>
+    /// <param name="place">Where: what is written to one place replaces what was there.</param>
+    /// <param name="text">What.</param>
+    /// <exception cref="StorageException">There is no such volume.</exception>
+    public void Write(DiskId disk, int place, string text)
+    {
+        lock (_gate)
+        {
+            var (key, volume) = _volumes.FirstOrDefault(volume => volume.Key.Disk == disk);
+            if (volume is null)
+            {
+                throw new StorageException($"There is no image {disk} to write to.");
+            }
+
+            _volumes[key] = volume with { Written = volume.Written.SetItem(place, text) };
         }
     }
 
@@ -100,31 +122,48 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         ArgumentNullException.ThrowIfNull(layer);
         lock (_gate)
         {
-            return At(layer).Backing;
+            return At(layer).Value.Backing;
         }
     }
 
-    /// <summary>Writes to an image, as a guest does; the images that it is backed by stay as they are.</summary>
+    /// <summary>Writes to all of an image, as a guest does; the images that it is backed by stay as they are.</summary>
     /// <param name="layer">The image.</param>
     /// <param name="content">What it then shows.</param>
     public void Write(DiskLayer layer, string content)
     {
         ArgumentNullException.ThrowIfNull(layer);
-        Change(layer, volume => volume with { Content = content });
+        lock (_gate)
+        {
+            var (key, volume) = At(layer);
+            _volumes[key] = volume with { Content = content, Written = volume.Written.Clear() };
+        }
     }
 
-    /// <summary>Merges an image down into one that it is backed by.</summary>
+    /// <summary>Merges an image, and what lies between, down into one that it is backed by, while a guest has them open. Where it lies
+    /// beneath that one itself, that one shows the same already.</summary>
     internal void Commit(DiskLayer from, DiskLayer into)
     {
         lock (_gate)
         {
-            var (content, size) = (At(from).Content, At(from).Size);
-            Change(into, volume => volume with { Content = content, Size = volume.Size < size ? size : volume.Size });
+            var chain = ReadChain(from).ToList();
+            if (chain.IndexOf(into) is >= 0 and var end)
+            {
+                Merge(chain[..(end + 1)]);
+            }
         }
     }
 
-    /// <summary>States what an image is backed by; what it shows stays the same.</summary>
-    internal void Link(DiskLayer layer, DiskLayer? backing) => Change(layer, volume => volume with { Backing = backing });
+    /// <summary>States what an image is backed by, while a guest has it open; what it shows stays the same, for it takes in what lay
+    /// between.</summary>
+    internal void Link(DiskLayer layer, DiskLayer? backing)
+    {
+        lock (_gate)
+        {
+            var chain = ReadChain(layer).ToList();
+            var end = backing is null ? chain.Count : chain.IndexOf(backing);
+            Pull(layer, chain.Take(end).Skip(1), backing);
+        }
+    }
 
     /// <inheritdoc/>
     public bool Serves(Storlink storlink) => true;
@@ -164,8 +203,17 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
                     throw new InsufficientResourceException($"Disk {spec.Disk} needs {spec.Size.MiBCeiling} MiB; {(Capacity - Used(storlink.Id)).MiB} MiB are free on storlink '{storlink.Name}'.");
                 }
 
-                var content = (spec.Source ?? spec.Backing) is { } origin ? At(origin).Content : $"empty {spec.Disk}";
-                volume = new(spec.Format, spec.Size, content, Complete: true) { Backing = spec.Backing };
+                volume = new(spec.Format, spec.Size, $"empty {spec.Disk}", Complete: true);
+                if (spec.Source is { } source)
+                {
+                    volume = volume.Showing(Seen(At(source).Value));
+                }
+                else if (spec.Backing is { } backing)
+                {
+                    At(backing);
+                    volume = volume with { Content = null, Backing = backing };
+                }
+
                 _volumes[key] = volume;
             }
 
@@ -179,14 +227,21 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
     {
         ArgumentNullException.ThrowIfNull(storlink);
         Enter(nameof(DeleteAsync), cancellationToken);
+        var key = (storlink.Id, disk);
+        StoredVolume? volume;
         lock (_gate)
         {
-            var key = (storlink.Id, disk);
-            if (_volumes.TryGetValue(key, out var volume) && IsOpen?.Invoke(Location(key, volume.Format)) == true)
-            {
-                throw new InUseException($"Disk {disk} is open.");
-            }
+            volume = _volumes.GetValueOrDefault(key);
+        }
 
+        // Asked without the lock: whoever knows may be asking this storage at the same moment.
+        if (volume is not null && IsOpen?.Invoke(Location(key, volume.Format)) == true)
+        {
+            throw new InUseException($"Disk {disk} is open.");
+        }
+
+        lock (_gate)
+        {
             _volumes.Remove(key);
             return Task.CompletedTask;
         }
@@ -200,7 +255,7 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         lock (_gate)
         {
             return Task.FromResult(_volumes.TryGetValue((storlink.Id, disk), out var volume) && volume.Complete && volume.Format == format
-                ? new Volume(disk, format, volume.Size, volume.Size)
+                ? new Volume(disk, format, volume.Size, volume.Backing is null ? volume.Size : DataSize.FromMiB(volume.Written.Count))
                 : null);
         }
     }
@@ -281,26 +336,128 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
 
     private DataSize Used(StorlinkId storlink) => new(_volumes.Where(volume => volume.Key.Storlink == storlink).Sum(volume => volume.Value.Size.Bytes));
 
-    private void Change(DiskLayer layer, Func<StoredVolume, StoredVolume> change)
+    internal bool IsWritten(DiskLayer layer)
     {
         lock (_gate)
         {
-            _ = At(layer);
-            var key = _volumes.First(volume => Location(volume.Key, volume.Value.Format) == layer.Location).Key;
-            _volumes[key] = change(_volumes[key]);
+            return At(layer).Value is { Backing: null } or { Content: not null } or { Written.Count: > 0 };
         }
     }
 
-    private StoredVolume At(DiskLayer layer) =>
-        _volumes.FirstOrDefault(volume => Location(volume.Key, volume.Value.Format) == layer.Location).Value
-        ?? throw new StorageException($"Could not open '{layer.Location}': No such file or directory");
+    internal IReadOnlyList<DiskLayer> ReadChain(DiskLayer top)
+    {
+        lock (_gate)
+        {
+            List<DiskLayer> layers = [top];
+            while (At(layers[^1]).Value.Backing is { } backing)
+            {
+                layers.Add(backing);
+            }
+
+            return layers;
+        }
+    }
+
+    internal void Commit(IReadOnlyList<DiskLayer> layers)
+    {
+        DemandClosed(layers);
+        lock (_gate)
+        {
+            var real = ReadChain(layers[0]);
+            if (!real.Take(layers.Count).SequenceEqual(layers))
+            {
+                throw new StorageException($"The image {layers[0].Location} does not lie on {layers[^1].Location} as was said.");
+            }
+
+            Merge(layers);
+        }
+    }
+
+    internal void Stream(DiskLayer layer, DiskLayer? backing)
+    {
+        DemandClosed([layer]);
+        lock (_gate)
+        {
+            var real = ReadChain(layer);
+            var end = backing is null ? real.Count : real.ToList().IndexOf(backing);
+            if (end < 1)
+            {
+                throw new StorageException($"The image {layer.Location} does not lie on {backing?.Location}.");
+            }
+
+            Pull(layer, real.Take(end).Skip(1), backing);
+        }
+    }
+
+    internal void Relink(DiskLayer layer, DiskLayer? backing)
+    {
+        if (BackingOf(layer) == backing)
+        {
+            return;
+        }
+
+        DemandClosed([layer]);
+        lock (_gate)
+        {
+            if (backing is not null && ReadChain(backing).Contains(layer))
+            {
+                throw new StorageException($"The image {layer.Location} cannot lie on {backing.Location}, which lies on it.");
+            }
+
+            var (key, volume) = At(layer);
+            _volumes[key] = volume with { Backing = backing };
+        }
+    }
+
+    private void DemandClosed(IReadOnlyList<DiskLayer> layers)
+    {
+        if (layers.FirstOrDefault(layer => IsOpen?.Invoke(layer.Location) == true) is { } open)
+        {
+            throw new InUseException($"The image {open.Location} is open.");
+        }
+    }
+
+    private KeyValuePair<(StorlinkId Storlink, DiskId Disk), StoredVolume> At(DiskLayer layer)
+    {
+        var found = _volumes.FirstOrDefault(volume => volume.Value.Format == layer.Format && Location(volume.Key, volume.Value.Format) == layer.Location);
+        return found.Value is null ? throw new StorageException($"Could not open '{layer.Location}': No such file or directory") : found;
+    }
+
+    private Content Seen(StoredVolume volume)
+    {
+        // Even what no longer counts must be there: a tool that opens a chain opens all of it.
+        var beneath = volume.Backing is { } backing ? Seen(At(backing).Value) : null;
+        return volume.Over(beneath);
+    }
+
+    private void Merge(IReadOnlyList<DiskLayer> layers)
+    {
+        foreach (var layer in layers.Reverse().Skip(1))
+        {
+            var upper = At(layer).Value;
+            var (key, lowest) = At(layers[^1]);
+            var merged = upper.Content is null ? lowest with { Written = lowest.Written.SetItems(upper.Written) } : lowest with { Content = upper.Content, Written = upper.Written };
+            _volumes[key] = merged with { Size = upper.Size > lowest.Size ? upper.Size : lowest.Size };
+        }
+    }
+
+    private void Pull(DiskLayer layer, IEnumerable<DiskLayer> between, DiskLayer? backing)
+    {
+        var (key, volume) = At(layer);
+        foreach (var beneath in between.Select(one => At(one).Value))
+        {
+            volume = volume.Content is null ? volume with { Content = beneath.Content, Written = beneath.Written.SetItems(volume.Written) } : volume;
+        }
+
+        _volumes[key] = volume with { Backing = backing };
+    }
 
     private StoredVolume Demand(Storlink storlink, DiskId disk) =>
         _volumes.TryGetValue((storlink.Id, disk), out var volume) && volume.Complete
             ? volume
             : throw new StorageException($"There is no image {disk} on storlink '{storlink.Name}'.");
 
-    private void Enter(string verb, CancellationToken cancellationToken)
+    internal void Enter(string verb, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         Action? act = null;
@@ -315,8 +472,21 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         act?.Invoke();
     }
 
-    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string Content, bool Complete)
+    private sealed record StoredVolume(DiskFormat Format, DataSize Size, string? Content, bool Complete)
     {
+        public ImmutableSortedDictionary<int, string> Written { get; init; } = ImmutableSortedDictionary<int, string>.Empty;
+
         public DiskLayer? Backing { get; init; }
+
+        public StoredVolume Showing(Content content) => this with { Content = content.Origin, Written = content.Written };
+
+        public Content Over(Content? beneath) => Content is not null || beneath is null
+            ? new(Content ?? "", Written)
+            : beneath with { Written = beneath.Written.SetItems(Written) };
+    }
+
+    private sealed record Content(string Origin, ImmutableSortedDictionary<int, string> Written)
+    {
+        public override string ToString() => string.Join(", ", Written.Select(one => $"{one.Key}: {one.Value}").Prepend(Origin));
     }
 }

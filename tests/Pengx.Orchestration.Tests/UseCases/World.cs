@@ -20,6 +20,8 @@ internal sealed class World : IAsyncDisposable
 
     public InMemoryStorage Storage { get; } = new();
 
+    public InMemoryDiskChains Chains => new(Storage);
+
     public SimulatedHost Host { get; } = new();
 
     public InMemoryJournal Journal { get; } = new();
@@ -40,6 +42,8 @@ internal sealed class World : IAsyncDisposable
     public VirtualMachines Machines => Get<VirtualMachines>();
 
     public VirtualMachineDisks Disks => Get<VirtualMachineDisks>();
+
+    public VirtualMachineSnapshots Snapshots => Get<VirtualMachineSnapshots>();
 
     public VirtualMachineInterfaces Interfaces => Get<VirtualMachineInterfaces>();
 
@@ -73,6 +77,8 @@ internal sealed class World : IAsyncDisposable
         var services = new ServiceCollection();
         services.AddSingleton<IPengxStore>(Store);
         services.AddSingleton<IStorageBackend>(Storage);
+        services.AddSingleton<IDiskChains>(Chains);
+        services.AddSingleton<IDiskUse>(Chains);
         services.AddSingleton(journal ?? Journal);
         services.AddSingleton(Host);
         services.AddSingleton(Pm);
