@@ -124,7 +124,7 @@ public sealed class LiveCopyTests
     [InlineData("smigrate", "move disks", true)]
     public async Task Killed_in_the_middle_it_ends_whole_and_nothing_flushed_is_lost(string verb, string step, bool guestDies)
     {
-        await using var guests = await RealGuests.StartAsync("--Pengx:Limits:CopyMiBPerSecond=4");
+        await using var guests = await RealGuests.StartAsync("--Pengx:Limits:CopyMiBPerSecond=2");
         using var stores = new Stores();
         var host = guests.Host;
         var target = await host.AddStorlinkAsync(stores.Target, "target");
@@ -140,7 +140,7 @@ public sealed class LiveCopyTests
             async () =>
             {
                 seen = await host.GetXmlAsync(operation);
-                return seen.Element("step")!.Value == step && (long)seen.Element("bytes_done")! > 0;
+                return seen.Element("step")!.Value == step;
             },
             $"the operation is in the middle of '{step}'; {seen}");
         await host.KillAsync();
@@ -162,7 +162,7 @@ public sealed class LiveCopyTests
         Assert.Equal("SUCCEEDED", seen.Element("state")!.Value);
         if (!guestDies)
         {
-            Assert.Equal([process], host.GuestProcesses());
+            Assert.True(host.GuestProcesses() is [var still] && still == process, $"The guest did not survive; the service says:\n{host.Log}");
             var now = RealGuests.LastFlushed(guests.Serial(vm));
             await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > now + 1), "the guest writes on after the operation");
             await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);

@@ -155,6 +155,27 @@ public sealed class UseCaseCrashTests
         {
             Check = StillThereAsync,
         },
+        ["vm.copy, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.CopyAsync(world.Vm, new CopyVirtualMachine { Name = "copied", Storlink = world.Target }, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.backup.create, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Backups.CreateAsync(world.Vm, new CreateVirtualMachineBackup { Name = "nightly", Storlink = world.Target }, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.smigrate, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.MoveDisksAsync(world.Vm, world.Target, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
         ["vm.migrate, stopped"] = new(
             MovableMachineAsync,
             (world, token) => world.Machines.MigrateAsync(world.Vm, world.Peer, null, token)),
@@ -246,6 +267,20 @@ public sealed class UseCaseCrashTests
         Assert.Equal("and on", (await world.Inner.ContentsAsync(world.Vm))[0]);
     }
 
+    /// <summary>The guest wrote once more before it ended, which is there, too; and it starts on one image per disk.</summary>
+    private static async Task NothingLostAsync(UseCaseWorld world, bool acted)
+    {
+        var ended = world.Inner.Host.Guest(world.Vm).Disks.Count == 0;
+        Assert.Equal([ended ? "written last" : "flushed a", "flushed b"], await world.Inner.ContentsAsync(world.Vm));
+        if (ended)
+        {
+            await world.Inner.DoneAsync(world.Machines.StartAsync(world.Vm, null, TestContext.Current.CancellationToken));
+        }
+
+        Assert.All(world.Inner.Host.Guest(world.Vm).Disks, disk => Assert.Single(disk.Layers));
+        await world.Inner.AssertWholeAsync();
+    }
+
     private static async Task TemplateAsync(UseCaseWorld world, CancellationToken token) => world.Template = await world.Inner.AddTemplateAsync(world.Storlink());
 
     private static async Task RunningTemplateAsync(UseCaseWorld world, CancellationToken token)
@@ -259,6 +294,9 @@ public sealed class UseCaseCrashTests
         public bool WholeBefore { get; init; } = true;
 
         public bool LooksTheSame { get; init; }
+
+        /// <summary>Whether the guest writes once more and ends while the service is down.</summary>
+        public bool GuestEnds { get; init; }
 
         public Func<UseCaseWorld, bool, Task> Check { get; init; } = (_, _) => Task.CompletedTask;
     }
@@ -314,7 +352,17 @@ public sealed class UseCaseCrashTests
             }
         }
 
-        public override Task<OperationEngine> StartAsync(IOperationJournal journal, CancellationToken cancellationToken) => Inner.StartAsync(journal);
+        public override async Task<OperationEngine> StartAsync(IOperationJournal journal, CancellationToken cancellationToken)
+        {
+            if (scenario.GuestEnds && journal == Journal && Inner.Host.Guest(Vm) is { Disks.Count: > 0 } guest)
+            {
+                await Inner.StopAsync();
+                guest.Write("xvda", "written last");
+                guest.ShutDown();
+            }
+
+            return await Inner.StartAsync(journal);
+        }
 
         public override async Task ActAsync(OperationEngine engine, CancellationToken cancellationToken) =>
             (await engine.WaitAsync((await scenario.Act(this, cancellationToken)).Id, cancellationToken)).EnsureSucceeded();
@@ -329,7 +377,11 @@ public sealed class UseCaseCrashTests
             }
 
             var after = await Inner.PictureAsync();
-            if (acted && !scenario.LooksTheSame)
+            if (scenario.GuestEnds)
+            {
+                // What the guest did itself makes a difference.
+            }
+            else if (acted && !scenario.LooksTheSame)
             {
                 Assert.NotEqual(_before, after);
             }
