@@ -48,6 +48,7 @@ app.MapHosts();
 app.MapStorlinks();
 app.MapTemplates();
 app.MapMachines();
+app.MapBackups();
 app.MapDisks();
 app.MapSnapshots();
 app.MapInterfaces();

@@ -9,6 +9,9 @@ public interface IPengxClient
     /// <summary>The disks of virtual machines: <c>/vms/{id}/disks/</c>.</summary>
     IDiskClient Disks { get; }
 
+    /// <summary>The backups of virtual machines: <c>/vms/{id}/backups/</c>.</summary>
+    IBackupClient Backups { get; }
+
     /// <summary>The snapshots of virtual machines: <c>/vms/{id}/snapshots/</c>.</summary>
     ISnapshotClient Snapshots { get; }
 

@@ -28,6 +28,7 @@ public sealed class PengxClient : IPengxClient
         var transport = new PengxTransport(http, options, timeProvider, logger);
         Machines = new MachineClient(transport);
         Disks = new DiskClient(transport);
+        Backups = new BackupClient(transport);
         Snapshots = new SnapshotClient(transport);
         Interfaces = new InterfaceClient(transport);
         Storlinks = new StorlinkClient(transport);
@@ -50,6 +51,9 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IDiskClient Disks { get; }
+
+    /// <inheritdoc/>
+    public IBackupClient Backups { get; }
 
     /// <inheritdoc/>
     public ISnapshotClient Snapshots { get; }

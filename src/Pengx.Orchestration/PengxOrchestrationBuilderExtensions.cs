@@ -67,6 +67,8 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new Templates(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>(), provider.GetRequiredService<IsoLibrary>()));
+        services.TryAddSingleton(provider => new VirtualMachineBackups(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new ConsistencyCheck(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<IOperationJournal>()));
         services.TryAddSingleton(provider => new PengxService(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<OperationEngine>(),

@@ -192,6 +192,68 @@ public sealed class ContractTests(SimulatedService service) : IClassFixture<Simu
     }
 
     [Fact]
+    public async Task Backups_come_and_go_and_bring_disks_back()
+    {
+        var vm = await Host.AddMachineAsync(service.Storlink, Unique("back"));
+        await Host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        var backup = await Host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>nightly</backup_name><storlink>{service.Storlink}</storlink><desc>backup of vm</desc></vm>", HttpStatusCode.OK);
+        var shown = await Host.GetXmlAsync(backup);
+        Assert.Equal(["name", "vm", "date", "size"], shown.Elements().Select(element => element.Name.LocalName));
+        Assert.Equal(("vmbackup", "nightly", vm), (shown.Name.LocalName, shown.Element("name")!.Value, shown.Element("vm")!.Attribute("id")!.Value));
+        Assert.Equal(backup.Split('/')[4], shown.Attribute("id")!.Value);
+        var list = await Host.GetXmlAsync($"/vms/{vm}/backups");
+        Assert.Equal(("vmbackups", shown.ToString()), (list.Name.LocalName, Assert.Single(list.Elements()).ToString()));
+        var disks = await Host.GetXmlAsync($"/v2/vms/{vm}/disks/backups/{backup.Split('/')[4]}/");
+        Assert.Equal(
+            ["name", "order", "size", "backup", "desc", "created", "format", "type", "storlink"],
+            Assert.Single(disks.Elements("disk")).Elements().Select(element => element.Name.LocalName));
+        Assert.Equal("qcow2", disks.Descendants("format").Single().Value);
+        Assert.True(File.Exists(Path.Combine(service.Store, $"{backup.Split('/')[4]}.backup.json")));
+
+        Assert.Contains("stop it first", await Host.RefusedAsync(HttpMethod.Post, backup, null, HttpStatusCode.BadRequest), StringComparison.Ordinal);
+        await Host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        Assert.Contains("1 backup", await Host.RefusedAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.BadRequest), StringComparison.Ordinal);
+        Assert.Equal($"/vms/{vm}/", await Host.ChangeAsync(HttpMethod.Post, backup, null, HttpStatusCode.Created));
+        foreach (var unknown in (string[])[$"/vms/{vm}/backups/{Guid.NewGuid()}/", $"/vms/{vm}/backups/x/", $"/vms/{Guid.NewGuid()}/backups/"])
+        {
+            await Host.RefusedAsync(HttpMethod.Get, unknown, null, HttpStatusCode.NotFound);
+        }
+
+        await Host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><storlink>{service.Storlink}</storlink></vm>", HttpStatusCode.BadRequest);
+        await Host.ChangeAsync(HttpMethod.Delete, backup, null, HttpStatusCode.NoContent);
+        await Host.RefusedAsync(HttpMethod.Get, backup, null, HttpStatusCode.NotFound);
+        await Host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
+    }
+
+    [Fact]
+    public async Task Machines_are_copied_and_moved()
+    {
+        var other = Directory.CreateTempSubdirectory("pengx-store-").FullName;
+        try
+        {
+            var target = await Host.AddStorlinkAsync(other, Unique("other"));
+            var vm = await Host.AddMachineAsync(service.Storlink, Unique("orig"));
+            var copy = await Host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/copy/", $"<vm><name>{Unique("copied")}</name><storlink>{target}</storlink></vm>", HttpStatusCode.Created);
+            Assert.NotEqual($"/vms/{vm}/", copy);
+            Assert.Equal(target, (await Host.GetXmlAsync($"{copy}disks/")).Descendants("storlink").Single().Value);
+            Assert.Equal($"/vms/{vm}/", await Host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", $"<vm><storlink>{target}</storlink></vm>", HttpStatusCode.Created));
+            Assert.Contains("already", await Host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", $"<vm><storlink>{target}</storlink></vm>", HttpStatusCode.BadRequest), StringComparison.Ordinal);
+            await Host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", "<vm><storlink>99999</storlink></vm>", HttpStatusCode.NotFound);
+            Assert.Equal(2, Directory.GetFiles(other).Length);
+            await Host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/migrate/", $"<vm><pm_id>{Guid.NewGuid()}</pm_id></vm>", HttpStatusCode.NotFound);
+            var own = (await Host.GetXmlAsync("/pms/")).Attribute("id")!.Value;
+            Assert.Contains("already", await Host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/migrate/", $"<vm><pm_id>{own}</pm_id></vm>", HttpStatusCode.BadRequest), StringComparison.Ordinal);
+            await Host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
+            await Host.ChangeAsync(HttpMethod.Delete, copy, null, HttpStatusCode.NoContent);
+            await Host.ChangeAsync(HttpMethod.Delete, $"/storlinks/{target}/", null, HttpStatusCode.NoContent);
+        }
+        finally
+        {
+            Directory.Delete(other, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task Respond_async_answers_at_once_and_the_operation_tells_the_rest()
     {
         var (status, body, response) = await Host.SendAsync(

@@ -18,12 +18,22 @@ internal static class HostComposition
         PmId? pm = options.Pm.Uuid.Length == 0 ? null
             : PmId.TryParse(options.Pm.Uuid, out var id) ? id
             : throw new InvalidOperationException($"Pengx:Pm:Uuid '{options.Pm.Uuid}' is refused: it is not a UUID.");
+        var backupFormat = DiskFormatNames.TryParse(options.BackupFormat, out var format)
+            ? format
+            : throw new InvalidOperationException($"Pengx:BackupFormat '{options.BackupFormat}' is refused: use raw or qcow2.");
+        if (options.Limits.CopyMiBPerSecond < 0)
+        {
+            throw new InvalidOperationException($"Pengx:Limits:CopyMiBPerSecond '{options.Limits.CopyMiBPerSecond}' is refused: use 0 for no limit, or MiB a second.");
+        }
+
         var directory = DataDirectory.Open(options.ResolvedDataDirectory);
         services.AddSingleton(directory);
         services.AddHostedService<HypervisorCheck>();
         services.Configure<MachineOptions>(machines =>
         {
             machines.LinkedClones = options.LinkedClones;
+            machines.BackupFormat = backupFormat;
+            machines.CopyBytesPerSecond = options.Limits.CopyMiBPerSecond > 0 ? DataSize.FromMiB(options.Limits.CopyMiBPerSecond).Bytes : null;
             machines.SshDirectory = options.SshDirectory.Length > 0 ? Path.GetFullPath(options.SshDirectory) : null;
             machines.AuthorizedKeysPath = options.AuthorizedKeysPath.Length > 0 ? Path.GetFullPath(options.AuthorizedKeysPath) : null;
             machines.MaxDiskLayers = options.Limits.DiskLayers;

@@ -20,6 +20,8 @@ internal sealed class PengxHostOptions
 
     public bool LinkedClones { get; set; }
 
+    public string BackupFormat { get; set; } = "qcow2";
+
     public string SshDirectory { get; set; } = "";
 
     public string AuthorizedKeysPath { get; set; } = "";
@@ -60,6 +62,9 @@ internal sealed class LimitOptions
     public int ShutdownWaitSeconds { get; set; } = 30;
 
     public int ConcurrentOperations { get; set; } = 8;
+
+    /// <summary>How many MiB of images an operation copies or moves in a second at most; 0 for as fast as it goes.</summary>
+    public int CopyMiBPerSecond { get; set; }
 
     public int DiskLayers { get; set; } = 32;
 }

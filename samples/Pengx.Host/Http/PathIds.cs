@@ -7,6 +7,8 @@ internal static class PathIds
 
     public static TemplateId Template(string text) => TemplateId.TryParse(text, out var id) ? id : throw Missing("template", text);
 
+    public static BackupId Backup(string text) => BackupId.TryParse(text, out var id) ? id : throw Missing("backup", text);
+
     public static PmId Pm(string text) => PmId.TryParse(text, out var id) ? id : throw Missing("PM", text);
 
     public static DiskId Disk(string text) => DiskId.TryParse(text, out var id) ? id : throw Missing("disk", text);

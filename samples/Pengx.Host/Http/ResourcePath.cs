@@ -8,6 +8,7 @@ internal static class ResourcePath
         ["vm", var vm] => $"/vms/{vm}/",
         ["vm", var vm, "disk", var disk] => $"/vms/{vm}/disks/{disk}/",
         ["vm", var vm, "interface", var nic] => $"/vms/{vm}/interface/{nic}/",
+        ["vm", var vm, "backup", var backup] => $"/vms/{vm}/backups/{backup}/",
         ["vm", var vm, "snapshot", var snapshot] => $"/vms/{vm}/snapshots/{snapshot}/",
         ["template", var template] => $"/templates/{template}/",
         ["storlink", var storlink] => $"/storlinks/{storlink}/",

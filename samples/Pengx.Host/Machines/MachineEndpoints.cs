@@ -32,6 +32,18 @@ internal static class MachineEndpoints
         routes.Change("/vms/{vm}/", ["DELETE"], StatusCodes.Status204NoContent, "Delete a virtual machine with its disks", (HttpContext http, string vm, Changes changes, VirtualMachines machines) =>
             changes.RunAsync(http, StatusCodes.Status204NoContent, (request, cancellationToken) => machines.DeleteAsync(PathIds.Vm(vm), request, cancellationToken)));
 
+        routes.Change("/vms/{vm}/copy/", ["POST"], StatusCodes.Status201Created, "Copy a virtual machine, also one that runs", (HttpContext http, string vm, Changes changes, VirtualMachines machines) =>
+            changes.RunAsync(http, PengxRequests.MachineCopy, StatusCodes.Status201Created, (body, request, cancellationToken) =>
+                machines.CopyAsync(PathIds.Vm(vm), new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink) }, request, cancellationToken)), request: "vm");
+
+        routes.Change("/vms/{vm}/smigrate/", ["POST"], StatusCodes.Status201Created, "Move a virtual machine's disks to another storage link; its snapshots are removed", (HttpContext http, string vm, Changes changes, VirtualMachines machines) =>
+            changes.RunAsync(http, PengxRequests.MachineStorageMigrate, StatusCodes.Status201Created, (body, request, cancellationToken) =>
+                machines.MoveDisksAsync(PathIds.Vm(vm), new StorlinkId(body.Storlink), request, cancellationToken)), request: "vm");
+
+        routes.Change("/vms/{vm}/migrate/", ["POST"], StatusCodes.Status200OK, "Move a virtual machine to another physical machine", (HttpContext http, string vm, Changes changes, VirtualMachines machines) =>
+            changes.RunAsync(http, PengxRequests.MachineMigrate, StatusCodes.Status200OK, (body, request, cancellationToken) =>
+                machines.MigrateAsync(PathIds.Vm(vm), new PmId(body.Pm), request, cancellationToken)), request: "vm");
+
         Control("start", "Start a virtual machine", machines => machines.StartAsync);
         Control("shutdown", "Ask the guest to shut down", machines => machines.ShutdownAsync);
         Control("poweroff", "Stop a virtual machine at once", machines => machines.PowerOffAsync);

@@ -47,6 +47,35 @@ public interface IMachineClient
     Task<ChangeResult> EditAsync(
         Guid id, MachineEditRequest request, ChangeOptions? options = null, CancellationToken cancellationToken = default);
 
+    /// <summary>Copies a VM, also one that runs: its disks as they are at one instant, flattened. The copy is shut down and has addresses of its
+    /// own. It may take long: ask with <see cref="ChangeOptions.RespondAsync"/> to follow it.</summary>
+    /// <param name="id">The VM.</param>
+    /// <param name="request">The copy's name, and where its disks lie.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>The copy's id.</returns>
+    Task<CreatedResult<Guid>> CopyAsync(
+        Guid id, MachineCopyRequest request, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Moves all disks of a VM to another storlink, also of one that runs (the reference's "smigrate"). Its snapshots are removed; the
+    /// message lists them. It may take long: ask with <see cref="ChangeOptions.RespondAsync"/> to follow or cancel it.</summary>
+    /// <param name="id">The VM.</param>
+    /// <param name="request">Where the disks shall lie.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>What was done.</returns>
+    Task<ChangeResult> MigrateStorageAsync(
+        Guid id, MachineStorageMigrateRequest request, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Moves a VM to another host that sees its disks, also one that runs (the reference's "migrate").</summary>
+    /// <param name="id">The VM.</param>
+    /// <param name="request">The host.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>What was done.</returns>
+    Task<ChangeResult> MigrateAsync(
+        Guid id, MachineMigrateRequest request, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
     /// <summary>Starts a VM.</summary>
     /// <param name="id">The VM.</param>
     /// <param name="options">How; null for the defaults.</param>

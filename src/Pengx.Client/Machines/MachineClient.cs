@@ -33,6 +33,24 @@ internal sealed class MachineClient(PengxTransport transport) : IMachineClient
         ResultAsync(transport.ChangeAsync(
             HttpMethod.Put, $"vms/{id:D}/edit/", PengxRequests.MachineEdit, request, options, cancellationToken, ApiVersion.V2));
 
+    public async Task<CreatedResult<Guid>> CopyAsync(
+        Guid id, MachineCopyRequest request, ChangeOptions? options, CancellationToken cancellationToken)
+    {
+        var answer = await transport.ChangeAsync(
+            HttpMethod.Post, $"vms/{id:D}/copy/", PengxRequests.MachineCopy, request, options, cancellationToken).ConfigureAwait(false);
+        return answer.ToCreated();
+    }
+
+    public Task<ChangeResult> MigrateStorageAsync(
+        Guid id, MachineStorageMigrateRequest request, ChangeOptions? options, CancellationToken cancellationToken) =>
+        ResultAsync(transport.ChangeAsync(
+            HttpMethod.Post, $"vms/{id:D}/smigrate/", PengxRequests.MachineStorageMigrate, request, options, cancellationToken));
+
+    public Task<ChangeResult> MigrateAsync(
+        Guid id, MachineMigrateRequest request, ChangeOptions? options, CancellationToken cancellationToken) =>
+        ResultAsync(transport.ChangeAsync(
+            HttpMethod.Post, $"vms/{id:D}/migrate/", PengxRequests.MachineMigrate, request, options, cancellationToken));
+
     public Task<ChangeResult> StartAsync(Guid id, ChangeOptions? options, CancellationToken cancellationToken) =>
         ControlAsync(id, "start", options, cancellationToken);
 

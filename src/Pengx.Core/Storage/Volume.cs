@@ -22,6 +22,10 @@ public sealed record VolumeSpec
 
     /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/>.</summary>
     public DiskLayer? Backing { get; init; }
+
+    /// <summary>How many bytes of <see cref="Source"/> are copied in a second at most; 0 for no limit. At file level; a copy that shares
+    /// blocks moves none, and is not limited.</summary>
+    public DataSize RateLimit { get; init; }
 }
 
 /// <summary>A volume as it lies on its storage link.</summary>

@@ -5,7 +5,7 @@ internal static class VolumeSteps
 {
     public static async Task CreateAsync(Workplace place, IReadOnlyList<PlannedDisk> disks, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
     {
-        foreach (var (disk, source) in disks)
+        foreach (var (share, (disk, source)) in ProgressShare.Of(progress, disks, planned => planned.Disk.Size))
         {
             var (storlink, sourceLayer, backingLayer) = await place.Store.ReadAsync(
                 async session => (
@@ -15,8 +15,16 @@ internal static class VolumeSteps
                 cancellationToken).ConfigureAwait(false);
             await place.Storage.Get(storlink).CreateAsync(
                 storlink,
-                new VolumeSpec { Disk = disk.Id, Format = disk.Format, Size = disk.Size, Source = sourceLayer, Backing = backingLayer },
-                progress,
+                new VolumeSpec
+                {
+                    Disk = disk.Id,
+                    Format = disk.Format,
+                    Size = disk.Size,
+                    Source = sourceLayer,
+                    Backing = backingLayer,
+                    RateLimit = new(place.Options.CopyBytesPerSecond ?? 0),
+                },
+                share,
                 cancellationToken).ConfigureAwait(false);
         }
     }
@@ -34,6 +42,9 @@ internal static class VolumeSteps
         }
     }
 
+    /// <summary>The format that a copy has on a storage link: the original's, but RBD images are raw.</summary>
+    public static DiskFormat FormatOn(Storlink storlink, DiskFormat original) => storlink.Level == StorlinkLevel.Object ? DiskFormat.Raw : original;
+
     private static async Task<Storlink> FindStorlinkAsync(IStoreSession session, StorlinkId id, CancellationToken cancellationToken) =>
         await session.Storlinks.FindAsync(id, cancellationToken).ConfigureAwait(false) ?? throw new NotFoundException("storlink", id.ToString());
 
@@ -48,4 +59,23 @@ internal static class VolumeSteps
         var storlink = await FindStorlinkAsync(session, disk.Storlink, cancellationToken).ConfigureAwait(false);
         return await place.Storage.LayerAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
     }
+}
+
+/// <summary>The progress of one piece of a work on several disks, told as progress of the whole.</summary>
+internal sealed class ProgressShare(IProgress<ByteProgress> whole, long before, long size, long total) : IProgress<ByteProgress>
+{
+    public static IEnumerable<(IProgress<ByteProgress> Share, T Item)> Of<T>(IProgress<ByteProgress> whole, IReadOnlyList<T> items, Func<T, DataSize> sizeOf)
+    {
+        var total = items.Sum(item => sizeOf(item).Bytes);
+        var before = 0L;
+        foreach (var item in items)
+        {
+            var size = sizeOf(item).Bytes;
+            yield return (new ProgressShare(whole, before, size, total), item);
+            before += size;
+        }
+    }
+
+    public void Report(ByteProgress value) =>
+        whole.Report(new(before + (value.Total > 0 ? (long)(size * ((double)value.Done / value.Total)) : 0), total));
 }

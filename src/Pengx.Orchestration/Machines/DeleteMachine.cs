@@ -90,7 +90,8 @@ internal sealed class DeleteMachine(Workplace place) : Workflow<DeleteMachineSta
 
     public override string Succeeded(DeleteMachineState state) => $"VM '{state.Machine.Name}' was deleted.";
 
-    private static List<Disk> TopFirst(List<Disk> disks)
+    /// <summary>Overlays before what they lie on.</summary>
+    public static List<Disk> TopFirst(IEnumerable<Disk> disks)
     {
         var rest = disks.ToDictionary(disk => disk.Id);
         List<Disk> ordered = [];

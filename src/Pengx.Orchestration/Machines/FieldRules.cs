@@ -23,12 +23,12 @@ internal static class FieldRules
 
     private static readonly SearchValues<char> s_misreadInPaths = SearchValues.Create(MisreadInPaths);
 
-    public static string Name(string? value)
+    public static string Name(string? value, string field = "name")
     {
         var trimmed = value?.Trim() ?? string.Empty;
         return trimmed.Length > 0 && IsText(trimmed, allowLines: false) && trimmed.EnumerateRunes().Count() <= MaxNameLength
             ? trimmed
-            : throw new InvalidFieldException("name", value, $"a name has 1 to {MaxNameLength} characters and no control characters");
+            : throw new InvalidFieldException(field, value, $"a name has 1 to {MaxNameLength} characters and no control characters");
     }
 
     public static string? Description(string? value)

@@ -24,6 +24,13 @@ namespace Pengx.Orchestration;
 [JsonSerializable(typeof(DeleteTemplateState))]
 [JsonSerializable(typeof(StorlinkState))]
 [JsonSerializable(typeof(AuthorizedKeysState))]
+[JsonSerializable(typeof(CopyMachineState))]
+[JsonSerializable(typeof(TemplateFromMachineState))]
+[JsonSerializable(typeof(CreateBackupState))]
+[JsonSerializable(typeof(RestoreBackupState))]
+[JsonSerializable(typeof(DeleteBackupState))]
+[JsonSerializable(typeof(MoveDisksState))]
+[JsonSerializable(typeof(MigrateMachineState))]
 internal sealed partial class JournalJson : JsonSerializerContext;
 
 internal sealed class MacAddressConverter : JsonConverter<MacAddress>

@@ -23,6 +23,14 @@ public sealed class MachineOptions
     /// <value>4.</value>
     public int HotplugCpus { get; set; } = 4;
 
+    /// <summary>How many bytes of images are copied or moved in a second at most, by each operation.</summary>
+    /// <value>Not set: as fast as it goes.</value>
+    public long? CopyBytesPerSecond { get; set; }
+
+    /// <summary>The format of backups' images.</summary>
+    /// <value>qcow2: a backup takes no more space than what was written.</value>
+    public DiskFormat BackupFormat { get; set; } = DiskFormat.Qcow2;
+
     /// <summary>The virtual processors of a template that is booted to install it.</summary>
     /// <value>1.</value>
     public int TemplateCpus { get; set; } = 1;

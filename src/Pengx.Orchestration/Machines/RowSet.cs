@@ -9,6 +9,8 @@ internal sealed record RowSet
 
     public Storlink? Storlink { get; init; }
 
+    public Backup? Backup { get; init; }
+
     public IReadOnlyList<Disk> Disks { get; init; } = [];
 
     public IReadOnlyList<VmInterface> Interfaces { get; init; } = [];
@@ -31,6 +33,11 @@ internal sealed record RowSet
             if (Machine is not null && await session.VirtualMachines.FindAsync(Machine.Id, cancellationToken).ConfigureAwait(false) is null)
             {
                 session.VirtualMachines.Add(Machine with { Revision = 0 });
+            }
+
+            if (Backup is not null && await session.Backups.FindAsync(Backup.Id, cancellationToken).ConfigureAwait(false) is null)
+            {
+                session.Backups.Add(Backup with { Revision = 0 });
             }
 
             foreach (var snapshot in Snapshots)
@@ -84,6 +91,11 @@ internal sealed record RowSet
                 {
                     session.Snapshots.Delete(row);
                 }
+            }
+
+            if (Backup is not null && await session.Backups.FindAsync(Backup.Id, cancellationToken).ConfigureAwait(false) is { } backup)
+            {
+                session.Backups.Delete(backup);
             }
 
             if (Machine is not null && await session.VirtualMachines.FindAsync(Machine.Id, cancellationToken).ConfigureAwait(false) is { } machine)

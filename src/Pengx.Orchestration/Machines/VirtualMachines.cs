@@ -7,7 +7,7 @@ namespace Pengx.Orchestration;
 /// return it; wait for its end with <see cref="IOperations.WaitAsync"/>.</summary>
 /// <remarks>All verbs throw <see cref="InvalidFieldException"/>, <see cref="NotFoundException"/>, <see cref="WrongStateException"/>,
 /// <see cref="InsufficientResourceException"/> and <see cref="ResourceLockedException"/> before anything is changed.</remarks>
-public sealed class VirtualMachines
+public sealed partial class VirtualMachines
 {
     private const int VncPasswordLength = 8;
     private const string VncPasswordLetters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789";

@@ -16,6 +16,8 @@ internal sealed class WorkflowCatalog(Workplace place)
         catalog => catalog.DeleteTemplate, catalog => catalog.StartTemplate, catalog => catalog.ShutDownTemplate, catalog => catalog.PowerOffTemplate,
         catalog => catalog.CreateStorlink, catalog => catalog.UpdateStorlink, catalog => catalog.DeleteStorlink,
         catalog => catalog.UpdateAuthorizedKeys,
+        catalog => catalog.CopyMachine, catalog => catalog.MoveDisks, catalog => catalog.MigrateMachine,
+        catalog => catalog.CreateBackup, catalog => catalog.RestoreBackup, catalog => catalog.DeleteBackup,
     ];
 
     public CreateMachine CreateMachine { get; } = new(place);
@@ -62,7 +64,7 @@ internal sealed class WorkflowCatalog(Workplace place)
 
     public MakeTemplate AddNewTemplate { get; } = new(place, "add-new");
 
-    public MakeTemplate CreateTemplate { get; } = new(place, "create");
+    public TemplateFromMachine CreateTemplate { get; } = new(place);
 
     public UpdateTemplateRow UpdateTemplate { get; } = new(place);
 
@@ -81,4 +83,16 @@ internal sealed class WorkflowCatalog(Workplace place)
     public DeleteStorlinkRow DeleteStorlink { get; } = new(place);
 
     public UpdateAuthorizedKeys UpdateAuthorizedKeys { get; } = new(place);
+
+    public CopyMachine CopyMachine { get; } = new(place);
+
+    public MoveDisks MoveDisks { get; } = new(place);
+
+    public MigrateMachine MigrateMachine { get; } = new(place);
+
+    public CreateBackup CreateBackup { get; } = new(place);
+
+    public RestoreBackup RestoreBackup { get; } = new(place);
+
+    public DeleteBackup DeleteBackup { get; } = new(place);
 }

@@ -295,7 +295,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         if (step < 0)
         {
             var state = _checkpoint.Error == PengxErrorCode.Cancelled ? OperationState.Cancelled : OperationState.Failed;
-            await EndAsync(state, _checkpoint.Message, created: null).ConfigureAwait(false);
+            await EndAsync(state, _work.Remark is { } remark ? $"{_checkpoint.Message?.TrimEnd()} {remark.TrimStart()}" : _checkpoint.Message, created: null).ConfigureAwait(false);
             return true;
         }
 

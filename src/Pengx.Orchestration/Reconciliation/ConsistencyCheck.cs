@@ -117,6 +117,7 @@ public sealed class ConsistencyCheck
             {
                 var entries = await backend.ListAsync(storlink, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
                 CompareVolumes(storlink, rows, entries, unfinished, found);
+                await CheckDescriptionsAsync(storlink, backend, rows, unfinished, found, cancellationToken).ConfigureAwait(false);
             }
             catch (Exception error) when (error is StorageException or UnavailableException && rows.Count == 0)
             {
@@ -248,6 +249,27 @@ public sealed class ConsistencyCheck
             {
                 found.Add(new(InconsistencyKind.NotChecked, subject, $"What VM '{machine.Name}' runs on could not be asked: {error.Message}"));
             }
+        }
+    }
+
+    private static async Task CheckDescriptionsAsync(
+        Storlink storlink, IStorageBackend backend, Dictionary<DiskId, Disk> rows, List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
+    {
+        if (!backend.TryGetFeature<IBackupFiles>(out var files))
+        {
+            return;
+        }
+
+        var described = (await files.ListDescriptionsAsync(storlink, cancellationToken).ConfigureAwait(false)).ToHashSet();
+        var known = rows.Values.Where(disk => disk.Owner.Kind == DiskOwnerKind.Backup).Select(disk => new BackupId(disk.Owner.Id)).ToHashSet();
+        foreach (var backup in described.Except(known).Where(backup => !IsWorkedOn(unfinished, backup.ToString())))
+        {
+            found.Add(new(InconsistencyKind.DescriptionWithoutBackup, $"storlink/{storlink.Id}/backup/{backup}", $"{backup}.backup.json on storlink '{storlink.Name}' describes no backup that is known."));
+        }
+
+        foreach (var backup in known.Except(described).Where(backup => !IsWorkedOn(unfinished, backup.ToString())))
+        {
+            found.Add(new(InconsistencyKind.BackupWithoutDescription, $"storlink/{storlink.Id}/backup/{backup}", $"Backup {backup} has no {backup}.backup.json on storlink '{storlink.Name}'; it cannot be restored."));
         }
     }
 

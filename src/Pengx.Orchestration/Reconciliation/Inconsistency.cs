@@ -12,6 +12,12 @@ public enum InconsistencyKind
     /// <summary>A disk row whose image is not there.</summary>
     DiskWithoutVolume,
 
+    /// <summary>A description lies on a storage link of a backup that no row and no unfinished operation knows.</summary>
+    DescriptionWithoutBackup,
+
+    /// <summary>A backup whose description, with its checksums, is not there.</summary>
+    BackupWithoutDescription,
+
     /// <summary>The configuration that the hypervisor stored is not what the rows say, or is missing.</summary>
     DefinitionDiffers,
 

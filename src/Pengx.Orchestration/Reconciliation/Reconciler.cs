@@ -50,13 +50,12 @@ internal sealed class Reconciler(Workplace place, PhysicalMachines hosts, IOpera
             await RecordAsync(GuestRef.Of(template), null, cancellationToken).ConfigureAwait(false);
         }
 
-        if (repairs)
+        // A machine that was moved here has no stored configuration yet.
+        var defined = (await place.Driver.Domains.ListDefinedAsync(cancellationToken).ConfigureAwait(false)).ToHashSet();
+        var locked = await operations.ListLockedAsync(cancellationToken).ConfigureAwait(false);
+        foreach (var machine in machines.Where(machine => machine.Pm == place.Host.Id && (repairs || !defined.Contains(machine.Id)) && !locked.Contains($"vm/{machine.Id}")))
         {
-            var locked = await operations.ListLockedAsync(cancellationToken).ConfigureAwait(false);
-            foreach (var machine in machines.Where(machine => machine.Pm == place.Host.Id && !locked.Contains($"vm/{machine.Id}")))
-            {
-                await RepairAsync(machine.Id, cancellationToken).ConfigureAwait(false);
-            }
+            await RepairAsync(machine.Id, cancellationToken).ConfigureAwait(false);
         }
 
         bool IsStale(DomainId id, VmState state, DateTimeOffset? booted) => truth.TryGetValue(id, out var status)

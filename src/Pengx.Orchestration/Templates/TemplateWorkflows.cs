@@ -11,13 +11,10 @@ internal sealed class MakeTemplateState
 
     public required bool MakesDisks { get; init; }
 
-    /// <summary>The machine whose disks are copied, held meanwhile.</summary>
-    public VmId? Vm { get; init; }
-
     public RowSet Rows() => new() { Template = Template, Disks = [.. Disks.Select(disk => disk.Disk)] };
 }
 
-/// <summary>All three ways to a template: images that lie there, new empty ones, copies of a machine's.</summary>
+/// <summary>Two of the ways to a template: images that lie there, and new empty ones.</summary>
 internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<MakeTemplateState>
 {
     public override string Name => $"template.{verb}";
@@ -26,13 +23,6 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
 
     public override IReadOnlyList<Step<MakeTemplateState>> Steps =>
     [
-        new("check machine", async (context, cancellationToken) =>
-        {
-            if (context.State.Vm is { } vm && await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
-            {
-                throw new WrongStateException($"VM {vm} runs; stop it first.");
-            }
-        }),
         new(
             "create disks",
             (context, cancellationToken) => context.State.MakesDisks
@@ -56,7 +46,6 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
 
     public override IReadOnlyList<ResourceLock> Locks(MakeTemplateState state) =>
     [
-        .. state.Vm is { } vm ? [ResourceLock.On(vm)] : Array.Empty<ResourceLock>(),
         ResourceLock.On(state.Template.Id),
         ResourceLock.OnName("template", state.Template.Name),
         .. state.Disks.Select(disk => ResourceLock.On(disk.Disk.Storlink, shared: true)).Distinct(),

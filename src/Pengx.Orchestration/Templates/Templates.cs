@@ -127,7 +127,7 @@ public sealed class Templates
         return await _operations.StartAsync(_workflows.AddNewTemplate, state, options, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Makes a template of copies of a stopped machine's disks.</summary>
+    /// <summary>Makes a template of copies of a machine's disks, as they are at one instant where it runs.</summary>
     /// <param name="vm">The machine.</param>
     /// <param name="request">What the template shall be.</param>
     /// <param name="options">How to start the operation.</param>
@@ -139,20 +139,13 @@ public sealed class Templates
         var machine = await _machines.OwnAsync(vm, cancellationToken).ConfigureAwait(false);
         var storlinks = await StorlinksAsync([request.Storlink], cancellationToken).ConfigureAwait(false);
         await RefuseTakenNameAsync(name, null, cancellationToken).ConfigureAwait(false);
-        if (await _place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
-        {
-            throw new WrongStateException($"VM '{machine.Name}' runs; stop it first.");
-        }
-
+        await Freezing.DemandAsync(_place, vm, machine.Name, cancellationToken).ConfigureAwait(false);
         await CheckAsync(storlinks.Values, cancellationToken).ConfigureAwait(false);
-        var rows = await _machines.RowsAsync(vm, cancellationToken).ConfigureAwait(false);
-        var template = NewTemplate(name, description, machine.Os, machine.Architecture);
-        var state = new MakeTemplateState
+        var state = new TemplateFromMachineState
         {
-            Template = template,
-            Disks = [.. rows.Disks.OrderBy(disk => disk.Order).Select((disk, index) => new PlannedDisk(NewDisk(template, DiskId.New(), index, disk.Size, disk.Format, request.Storlink), disk.Id))],
-            MakesDisks = true,
-            Vm = vm,
+            Source = FrozenMachine.Of(machine),
+            Template = NewTemplate(name, description, machine.Os, machine.Architecture),
+            Storlink = request.Storlink,
         };
         return await _operations.StartAsync(_workflows.CreateTemplate, state, options, cancellationToken).ConfigureAwait(false);
     }
@@ -301,7 +294,7 @@ public sealed class Templates
         };
     }
 
-    private static Disk NewDisk(Template template, DiskId id, int order, DataSize size, DiskFormat format, StorlinkId storlink) => new()
+    internal static Disk NewDisk(Template template, DiskId id, int order, DataSize size, DiskFormat format, StorlinkId storlink) => new()
     {
         Id = id,
         Owner = DiskOwner.Of(template.Id),

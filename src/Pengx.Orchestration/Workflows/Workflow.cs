@@ -68,6 +68,10 @@ public abstract class Workflow<TState> : Workflow
     /// <param name="state">The state.</param>
     public virtual string? Created(TState state) => null;
 
+    /// <summary>What else the user is told when it has failed or was cancelled and is undone; <see langword="null"/> for nothing.</summary>
+    /// <param name="state">The state.</param>
+    public virtual string? Remark(TState state) => null;
+
     internal override void Check()
     {
         if (Steps.Count == 0 || Steps.DistinctBy(step => step.Name).Count() != Steps.Count || Steps.Count(step => step.IsSwitch) > 1)

@@ -11,6 +11,8 @@ internal abstract class WorkflowRun
 
     public abstract string Succeeded { get; }
 
+    public abstract string? Remark { get; }
+
     /// <summary>Index of the switch, or -1.</summary>
     public abstract int SwitchIndex { get; }
 
@@ -38,6 +40,8 @@ internal sealed class WorkflowRun<TState>(Workflow<TState> workflow, StepContext
     public override string? Created => workflow.Created(context.State);
 
     public override string Succeeded => workflow.Succeeded(context.State);
+
+    public override string? Remark => workflow.Remark(context.State);
 
     public override int SwitchIndex { get; } = workflow.Steps.ToList().FindIndex(step => step.IsSwitch);
 

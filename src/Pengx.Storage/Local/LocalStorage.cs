@@ -18,8 +18,8 @@ namespace Pengx.Storage;
 /// <param name="options">How it is run; the defaults when not given.</param>
 /// <param name="timeProvider">The clock; the system's when not given.</param>
 /// <param name="logger">Told of volumes made and removed.</param>
-public sealed class LocalStorage(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null, ILogger<LocalStorage>? logger = null)
-    : IStorageBackend, IImageImport
+public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null, ILogger<LocalStorage>? logger = null)
+    : IStorageBackend, IImageImport, IBackupFiles
 {
     private const int SectorSize = 512;
     private const string ProbePrefix = ".pengx-probe-";

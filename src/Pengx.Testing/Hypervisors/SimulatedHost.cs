@@ -36,6 +36,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
     /// <summary>The storage that holds the images, where guests' writes and live work on disks shall move content in it.</summary>
     public InMemoryStorage? Storage { get; set; }
 
+    /// <summary>Other hosts that running guests can be moved to, by their names; with none the driver cannot move guests.</summary>
+    public IDictionary<string, SimulatedHost> Peers { get; } = new Dictionary<string, SimulatedHost>(StringComparer.Ordinal);
+
     /// <summary>How a new guest behaves before its test says otherwise.</summary>
     public Action<SimulatedGuest>? NewGuest { get; set; }
 
@@ -268,6 +271,28 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
         }
     }
 
+    internal Running Leave(DomainId id)
+    {
+        lock (_gate)
+        {
+            var running = Alive(id);
+            _running.Remove(id);
+            running.Ended.TrySetResult();
+            Publish(id, DomainEventKind.Stopped, VmState.Shutdown);
+            return running;
+        }
+    }
+
+    internal void Arrive(DomainId id, Running running)
+    {
+        lock (_gate)
+        {
+            _running[id] = running.Moved();
+            Guest(id).Starts++;
+            Publish(id, DomainEventKind.Started, running.State);
+        }
+    }
+
     internal Running Alive(DomainId id) =>
         _running.TryGetValue(id, out var running) && running.IsAlive ? running : throw new WrongStateException($"Domain {id} does not run.");
 
@@ -322,6 +347,20 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
         public bool ShutdownRequested { get; set; }
 
         public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        /// <summary>The same guest on another host.</summary>
+        public Running Moved() => new()
+        {
+            Definition = Definition,
+            Name = Name,
+            Cpus = Cpus,
+            Memory = Memory,
+            StartedAt = StartedAt,
+            VncPort = VncPort,
+            Disks = Disks,
+            Nics = Nics,
+            State = State,
+        };
 
         public bool IsAlive => State is VmState.Running or VmState.Paused;
 

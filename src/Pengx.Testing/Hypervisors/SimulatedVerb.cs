@@ -86,4 +86,10 @@ public enum SimulatedVerb
 
     /// <summary><see cref="ILiveDisks.StreamAsync"/>.</summary>
     StreamDisk,
+
+    /// <summary><see cref="ILiveMigration.CheckMigrationAsync"/>.</summary>
+    CheckMigration,
+
+    /// <summary><see cref="ILiveMigration.MigrateAsync"/>.</summary>
+    Migrate,
 }

@@ -7,11 +7,11 @@ namespace Pengx.Testing;
 /// <summary>Storage in memory: volumes with a content that copies carry along, and overlays that have of their own what was written to
 /// them. It serves every storage link, and outlives a simulated restart of the service. <see cref="InMemoryDiskChains"/> works on its
 /// chains.</summary>
-public sealed class InMemoryStorage : IStorageBackend, IImageImport
+public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<(StorlinkId Storlink, DiskId Disk), StoredVolume> _volumes = [];
-    private readonly Dictionary<string, Queue<Exception>> _faults = [];
+    private readonly Dictionary<string, Queue<Action>> _faults = [];
 
     /// <summary>All space of every storage link.</summary>
     public DataSize Capacity { get; set; } = DataSize.FromGiB(1024);
@@ -83,9 +83,24 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
     public void FailNext(string verb, Exception error)
     {
         ArgumentNullException.ThrowIfNull(error);
+        BeforeNext(verb, () => throw error);
+    }
+
+    /// <summary>Runs something before the next calls of a verb that nothing was said of yet, which may fail them by throwing.</summary>
+    /// <param name="verb">The method's name, such as <c>nameof(IStorageBackend.CreateAsync)</c>.</param>
+    /// <param name="act">What to run.</param>
+    /// <param name="times">Before how many calls.</param>
+    public void BeforeNext(string verb, Action act, int times = 1)
+    {
+        ArgumentNullException.ThrowIfNull(act);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(times);
         lock (_gate)
         {
-            (_faults.TryGetValue(verb, out var queue) ? queue : _faults[verb] = new()).Enqueue(error);
+            var queue = _faults.TryGetValue(verb, out var found) ? found : _faults[verb] = new();
+            for (var time = 0; time < times; time++)
+            {
+                queue.Enqueue(act);
+            }
         }
     }
 
@@ -445,13 +460,16 @@ public sealed class InMemoryStorage : IStorageBackend, IImageImport
     internal void Enter(string verb, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        Action? act = null;
         lock (_gate)
         {
-            if (_faults.TryGetValue(verb, out var queue) && queue.TryDequeue(out var fault))
+            if (_faults.TryGetValue(verb, out var queue))
             {
-                throw fault;
+                queue.TryDequeue(out act);
             }
         }
+
+        act?.Invoke();
     }
 
     private sealed record StoredVolume(DiskFormat Format, DataSize Size, string? Content, bool Complete)

@@ -22,6 +22,10 @@ public sealed class RequestTests
         { "machine.reset", "POST", $"/vms/{A}/reset/", false },
         { "machine.suspend", "POST", $"/vms/{A}/suspend/", false },
         { "machine.resume", "POST", $"/vms/{A}/resume/", false },
+        { "machine.smigrate", "POST", $"/vms/{A}/smigrate/", false },
+        { "machine.migrate", "POST", $"/vms/{A}/migrate/", false },
+        { "backup.restore", "POST", $"/vms/{A}/backups/{B}/", false },
+        { "backup.delete", "DELETE", $"/vms/{A}/backups/{B}/", false },
         { "disk.delete", "DELETE", $"/vms/{A}/disks/{B}/", false },
         { "interface.update", "PUT", $"/vms/{A}/interface/7/update/", true },
         { "interface.delete", "DELETE", $"/vms/{A}/interface/7/", false },
@@ -54,6 +58,10 @@ public sealed class RequestTests
                 "machine.reset" => client.Machines.ResetAsync(A, null, Token),
                 "machine.suspend" => client.Machines.SuspendAsync(A, null, Token),
                 "machine.resume" => client.Machines.ResumeAsync(A, null, Token),
+                "machine.smigrate" => client.Machines.MigrateStorageAsync(A, new MachineStorageMigrateRequest { Storlink = 2 }, null, Token),
+                "machine.migrate" => client.Machines.MigrateAsync(A, new MachineMigrateRequest { Pm = B }, null, Token),
+                "backup.restore" => client.Backups.RestoreAsync(A, B, null, Token),
+                "backup.delete" => client.Backups.DeleteAsync(A, B, null, Token),
                 "disk.delete" => client.Disks.DeleteAsync(A, B, null, Token),
                 "interface.update" => client.Interfaces.UpdateAsync(A, 7, new InterfaceUpdateRequest { IpAddress = "192.168.0.1" }, null, Token),
                 "interface.delete" => client.Interfaces.DeleteAsync(A, 7, null, null, Token),
@@ -83,6 +91,10 @@ public sealed class RequestTests
         var client = Clients.Of(server, options => options.Version = ApiVersion.V1);
         await client.Machines.CreateAsync(
             new MachineCreateRequest { Name = "n", Storlink = 2, CpuCores = 1, Memory = 512, Networks = ["0"] }, null, Token);
+        await client.Machines.CopyAsync(A, new MachineCopyRequest { Name = "copied_vm", Storlink = 2 }, null, Token);
+        await client.Machines.MigrateStorageAsync(A, new MachineStorageMigrateRequest { Storlink = 2 }, null, Token);
+        await client.Machines.MigrateAsync(A, new MachineMigrateRequest { Pm = B }, null, Token);
+        await client.Backups.CreateAsync(A, new BackupCreateRequest { Name = "b", Storlink = 2, Description = "d" }, null, Token);
         await client.Disks.CreateAsync(A, new DiskCreateRequest { Size = 1024, Storlink = 2 }, null, Token);
         await client.Interfaces.CreateAsync(A, new InterfaceCreateRequest { InterfaceName = "xenbr0" }, null, Token);
         await client.Interfaces.CreateAsync(A, new InterfaceCreateRequest { InterfaceName = "xenbr0", IpAddress = "192.168.0.1" }, null, Token);
@@ -114,6 +126,10 @@ public sealed class RequestTests
                 ("POST", "/vms/", V1, "<vm><name>n</name><template></template><storlink>2</storlink><cpu_core>1</cpu_core><memory>512</memory>"
                     + "<maxmem>512</maxmem><os_disk_size></os_disk_size><extra_disk_size></extra_disk_size><disk_format></disk_format>"
                     + "<network><list-item>0</list-item></network><desc></desc></vm>"),
+                ("POST", $"/vms/{A}/copy/", V1, "<vm><name>copied_vm</name><storlink>2</storlink></vm>"),
+                ("POST", $"/vms/{A}/smigrate/", V1, "<vm><storlink>2</storlink></vm>"),
+                ("POST", $"/vms/{A}/migrate/", V1, $"<vm><pm_id>{B}</pm_id></vm>"),
+                ("POST", $"/vms/{A}/backups/", V1, "<vm><backup_name>b</backup_name><storlink>2</storlink><desc>d</desc></vm>"),
                 ("POST", $"/vms/{A}/disks/", V1, "<disk><size>1024</size><storlink>2</storlink><desc></desc></disk>"),
                 ("POST", $"/vms/{A}/interfaces/", V1, "<vms><interface_name>xenbr0</interface_name></vms>"),
                 ("POST", $"/vms/{A}/interfaces/", V2, "<vms><interface_name>xenbr0</interface_name><ipaddress>192.168.0.1</ipaddress></vms>"),

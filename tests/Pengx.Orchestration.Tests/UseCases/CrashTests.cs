@@ -17,7 +17,7 @@ public sealed class UseCaseCrashTests
             (_, _) => Task.CompletedTask,
             (world, token) => world.Storlinks.DeleteAsync(world.Storlink(), null, token)),
         ["pm.update-authorized-keys"] = new(
-            (world, _) => world.Inner.AddPeerAsync("pm2", SshKeys.Ed25519),
+            async (world, _) => await world.Inner.AddPeerAsync("pm2", SshKeys.Ed25519),
             (world, token) => world.Inner.Hosts.UpdateAuthorizedKeysAsync(null, token)),
         ["template.add"] = new(
             async (world, token) =>
@@ -33,9 +33,15 @@ public sealed class UseCaseCrashTests
         ["template.add-new"] = new(
             (_, _) => Task.CompletedTask,
             (world, token) => world.Templates.AddNewAsync(new AddNewTemplate { Name = "new", Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(world.Storlink(), 64, DiskFormat.Raw), new(world.Storlink(), 64, DiskFormat.Qcow2)] }, null, token)),
-        ["template.create"] = new(
+        ["template.create, stopped"] = new(
             MachineAsync,
             (world, token) => world.Templates.CreateAsync(world.Vm, new CreateTemplate { Name = "from vm", Storlink = world.Storlink() }, null, token)),
+        ["template.create, running"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Templates.CreateAsync(world.Vm, new CreateTemplate { Name = "from vm", Storlink = world.Target }, null, token))
+        {
+            Check = StillThereAsync,
+        },
         ["template.update"] = new(
             TemplateAsync,
             (world, token) => world.Templates.UpdateAsync(world.Template, new UpdateTemplate { Name = "renamed", Os = GuestOs.Windows }, null, token)),
@@ -112,6 +118,83 @@ public sealed class UseCaseCrashTests
         ["vm.interface.delete, stopped"] = new(
             MachineAsync,
             async (world, token) => await world.Interfaces.DeleteAsync(world.Vm, (await world.Interfaces.ListAsync(world.Vm, token))[0].Id, null, token)),
+        ["vm.copy, stopped"] = new(
+            MachineAsync,
+            (world, token) => world.Machines.CopyAsync(world.Vm, new CopyVirtualMachine { Name = "copied", Storlink = world.Storlink() }, null, token)),
+        ["vm.copy, running"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.CopyAsync(world.Vm, new CopyVirtualMachine { Name = "copied", Storlink = world.Target }, null, token))
+        {
+            Check = StillThereAsync,
+        },
+        ["vm.backup.create, stopped"] = new(
+            MachineAsync,
+            (world, token) => world.Backups.CreateAsync(world.Vm, new CreateVirtualMachineBackup { Name = "nightly", Storlink = world.Storlink() }, null, token)),
+        ["vm.backup.create, running"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Backups.CreateAsync(world.Vm, new CreateVirtualMachineBackup { Name = "nightly", Storlink = world.Target }, null, token))
+        {
+            Check = StillThereAsync,
+        },
+        ["vm.backup.restore"] = new(
+            BackedUpMachineAsync,
+            (world, token) => world.Backups.RestoreAsync(world.Vm, world.Backup, null, token)),
+        ["vm.backup.delete"] = new(
+            BackedUpMachineAsync,
+            (world, token) => world.Backups.DeleteAsync(world.Vm, world.Backup, null, token)),
+        ["vm.smigrate, stopped"] = new(
+            async (world, token) =>
+            {
+                await MachineAsync(world, token);
+                world.Target = await world.Inner.AddStorlinkAsync("store2");
+            },
+            (world, token) => world.Machines.MoveDisksAsync(world.Vm, world.Target, null, token)),
+        ["vm.smigrate, running"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.MoveDisksAsync(world.Vm, world.Target, null, token))
+        {
+            Check = StillThereAsync,
+        },
+        ["vm.copy, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.CopyAsync(world.Vm, new CopyVirtualMachine { Name = "copied", Storlink = world.Target }, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.backup.create, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Backups.CreateAsync(world.Vm, new CreateVirtualMachineBackup { Name = "nightly", Storlink = world.Target }, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.smigrate, guest ends with the crash"] = new(
+            WritingMachineAsync,
+            (world, token) => world.Machines.MoveDisksAsync(world.Vm, world.Target, null, token))
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.migrate, stopped"] = new(
+            MovableMachineAsync,
+            (world, token) => world.Machines.MigrateAsync(world.Vm, world.Peer, null, token)),
+        ["vm.migrate, running"] = new(
+            async (world, token) =>
+            {
+                await MovableMachineAsync(world, token);
+                await world.Inner.DoneAsync(world.Machines.StartAsync(world.Vm, null, token));
+            },
+            (world, token) => world.Machines.MigrateAsync(world.Vm, world.Peer, null, token))
+        {
+            Check = (world, moved) =>
+            {
+                Assert.Equal([moved ? 0 : 1, moved ? 1 : 0], (int[])[Alive(world.Inner.Host), Alive(world.Inner.Host.Peers["pm2"])]);
+                return Task.CompletedTask;
+
+                int Alive(SimulatedHost host) => host.Guest(world.Vm).Disks.Count > 0 ? 1 : 0;
+            },
+        },
     };
 
     public static TheoryData<string> Names => [.. s_scenarios.Keys];
@@ -148,6 +231,56 @@ public sealed class UseCaseCrashTests
         await world.Inner.DoneAsync(world.Machines.StartAsync(world.Vm, null, token));
     }
 
+    /// <summary>A running machine whose guest has written to both disks.</summary>
+    private static async Task WritingMachineAsync(UseCaseWorld world, CancellationToken token)
+    {
+        await RunningMachineAsync(world, token);
+        world.Target = await world.Inner.AddStorlinkAsync("store2");
+        world.Inner.Host.Guest(world.Vm).Write("xvda", "flushed a");
+        world.Inner.Host.Guest(world.Vm).Write("xvdb", "flushed b");
+    }
+
+    private static async Task BackedUpMachineAsync(UseCaseWorld world, CancellationToken token)
+    {
+        await WritingMachineAsync(world, token);
+        world.Backup = await world.Inner.AddBackupAsync(world.Vm, world.Target);
+        world.Inner.Host.Guest(world.Vm).Write("xvda", "written since");
+        await world.Inner.DoneAsync(world.Machines.PowerOffAsync(world.Vm, null, token));
+    }
+
+    private static async Task MovableMachineAsync(UseCaseWorld world, CancellationToken token)
+    {
+        world.Inner.Host.Peers["pm2"] = new SimulatedHost();
+        world.Peer = await world.Inner.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
+        var shared = await world.Inner.AddStorlinkAsync("shared", shared: true);
+        world.Vm = await world.Inner.AddMachineAsync(shared);
+    }
+
+    /// <summary>The guest runs on, on one image per disk, and what it flushed is there.</summary>
+    private static async Task StillThereAsync(UseCaseWorld world, bool acted)
+    {
+        var guest = world.Inner.Host.Guest(world.Vm);
+        Assert.Equal(1, guest.Starts);
+        Assert.All(guest.Disks, disk => Assert.Single(disk.Layers));
+        Assert.Equal(["flushed a", "flushed b"], await world.Inner.ContentsAsync(world.Vm));
+        guest.Write("xvda", "and on");
+        Assert.Equal("and on", (await world.Inner.ContentsAsync(world.Vm))[0]);
+    }
+
+    /// <summary>The guest wrote once more before it ended, which is there, too; and it starts on one image per disk.</summary>
+    private static async Task NothingLostAsync(UseCaseWorld world, bool acted)
+    {
+        var ended = world.Inner.Host.Guest(world.Vm).Disks.Count == 0;
+        Assert.Equal([ended ? "written last" : "flushed a", "flushed b"], await world.Inner.ContentsAsync(world.Vm));
+        if (ended)
+        {
+            await world.Inner.DoneAsync(world.Machines.StartAsync(world.Vm, null, TestContext.Current.CancellationToken));
+        }
+
+        Assert.All(world.Inner.Host.Guest(world.Vm).Disks, disk => Assert.Single(disk.Layers));
+        await world.Inner.AssertWholeAsync();
+    }
+
     private static async Task TemplateAsync(UseCaseWorld world, CancellationToken token) => world.Template = await world.Inner.AddTemplateAsync(world.Storlink());
 
     private static async Task RunningTemplateAsync(UseCaseWorld world, CancellationToken token)
@@ -161,6 +294,11 @@ public sealed class UseCaseCrashTests
         public bool WholeBefore { get; init; } = true;
 
         public bool LooksTheSame { get; init; }
+
+        /// <summary>Whether the guest writes once more and ends while the service is down.</summary>
+        public bool GuestEnds { get; init; }
+
+        public Func<UseCaseWorld, bool, Task> Check { get; init; } = (_, _) => Task.CompletedTask;
     }
 
     internal sealed class UseCaseWorld(Scenario scenario) : CrashWorld
@@ -177,11 +315,19 @@ public sealed class UseCaseCrashTests
 
         public DiskId Image { get; set; }
 
+        public StorlinkId Target { get; set; }
+
+        public BackupId Backup { get; set; }
+
+        public PmId Peer { get; set; }
+
         public VirtualMachines Machines => Inner.Machines;
 
         public VirtualMachineDisks Disks => Inner.Disks;
 
         public VirtualMachineInterfaces Interfaces => Inner.Interfaces;
+
+        public VirtualMachineBackups Backups => Inner.Backups;
 
         public Templates Templates => Inner.Templates;
 
@@ -206,7 +352,17 @@ public sealed class UseCaseCrashTests
             }
         }
 
-        public override Task<OperationEngine> StartAsync(IOperationJournal journal, CancellationToken cancellationToken) => Inner.StartAsync(journal);
+        public override async Task<OperationEngine> StartAsync(IOperationJournal journal, CancellationToken cancellationToken)
+        {
+            if (scenario.GuestEnds && journal == Journal && Inner.Host.Guest(Vm) is { Disks.Count: > 0 } guest)
+            {
+                await Inner.StopAsync();
+                guest.Write("xvda", "written last");
+                guest.ShutDown();
+            }
+
+            return await Inner.StartAsync(journal);
+        }
 
         public override async Task ActAsync(OperationEngine engine, CancellationToken cancellationToken) =>
             (await engine.WaitAsync((await scenario.Act(this, cancellationToken)).Id, cancellationToken)).EnsureSucceeded();
@@ -221,7 +377,11 @@ public sealed class UseCaseCrashTests
             }
 
             var after = await Inner.PictureAsync();
-            if (acted && !scenario.LooksTheSame)
+            if (scenario.GuestEnds)
+            {
+                // What the guest did itself makes a difference.
+            }
+            else if (acted && !scenario.LooksTheSame)
             {
                 Assert.NotEqual(_before, after);
             }
@@ -229,6 +389,8 @@ public sealed class UseCaseCrashTests
             {
                 Assert.Equal(_before, after);
             }
+
+            await scenario.Check(this, acted);
         }
 
         public override async ValueTask DisposeAsync()

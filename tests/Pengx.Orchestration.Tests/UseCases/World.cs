@@ -47,6 +47,8 @@ internal sealed class World : IAsyncDisposable
 
     public VirtualMachineInterfaces Interfaces => Get<VirtualMachineInterfaces>();
 
+    public VirtualMachineBackups Backups => Get<VirtualMachineBackups>();
+
     public Templates Templates => Get<Templates>();
 
     public Storlinks Storlinks => Get<Storlinks>();
@@ -121,9 +123,9 @@ internal sealed class World : IAsyncDisposable
 
     public async Task<Operation> EndedAsync(Task<Operation> started) => await Operations.WaitAsync((await started).Id, Token);
 
-    public async Task<StorlinkId> AddStorlinkAsync(string name = "store1")
+    public async Task<StorlinkId> AddStorlinkAsync(string name = "store1", bool shared = false)
     {
-        var done = await DoneAsync(Storlinks.CreateAsync(new CreateStorlink { Name = name, Link = $"/data/{name}", Type = StorlinkType.Local, Level = StorlinkLevel.File }, null, Token));
+        var done = await DoneAsync(Storlinks.CreateAsync(new CreateStorlink { Name = name, Link = $"/data/{name}", Type = StorlinkType.Local, Level = StorlinkLevel.File, Shared = shared }, null, Token));
         return StorlinkId.TryParse(done.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(done.Created);
     }
 
@@ -146,14 +148,24 @@ internal sealed class World : IAsyncDisposable
 
     public static VmId VmOf(Operation operation) => VmId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
 
+    public static BackupId BackupOf(Operation operation) => BackupId.TryParse(operation.Created!.Split('/')[3], out var id) ? id : throw new InvalidOperationException(operation.Created);
+
+    public async Task<BackupId> AddBackupAsync(VmId vm, StorlinkId storlink, string name = "nightly") =>
+        BackupOf(await DoneAsync(Backups.CreateAsync(vm, new CreateVirtualMachineBackup { Name = name, Storlink = storlink, Description = "d" }, null, Token)));
+
+    /// <summary>What a machine's disks show, in boot order.</summary>
+    public async Task<IReadOnlyList<string?>> ContentsAsync(VmId vm) => [.. (await Disks.ListAsync(vm, Token)).Select(disk => Storage.ContentOf(disk.Id))];
+
     public static TemplateId TemplateOf(Operation operation) => TemplateId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
 
     /// <summary>Another PM, as its own service would write its row.</summary>
-    public async Task AddPeerAsync(string name, string? key)
+    public async Task<PmId> AddPeerAsync(string name, string? key, DateTimeOffset? seen = null, long memory = 1024)
     {
         await using var session = await Store.OpenAsync(Token);
-        session.PhysicalMachines.Add(new PhysicalMachine { Id = PmId.New(), Name = name, Cpus = 1, Memory = DataSize.FromMiB(1024), SshPublicKey = key, CreatedAt = DateTimeOffset.UnixEpoch, UpdatedAt = DateTimeOffset.UnixEpoch });
+        var id = PmId.New();
+        session.PhysicalMachines.Add(new PhysicalMachine { Id = id, Name = name, Cpus = 1, Memory = DataSize.FromMiB(memory), SshPublicKey = key, CreatedAt = DateTimeOffset.UnixEpoch, UpdatedAt = seen ?? DateTimeOffset.UnixEpoch });
         await session.SaveAsync(Token);
+        return id;
     }
 
     public async Task AssertWholeAsync()
@@ -195,7 +207,12 @@ internal sealed class World : IAsyncDisposable
             Line(row with { Revision = 0 });
             foreach (var volume in Storage.Volumes(row.Id).OrderBy(disk => disk.Value))
             {
-                Line($"volume {volume}");
+                Line($"volume {volume}: {Storage.ContentOf(volume)}");
+            }
+
+            foreach (var backup in await Storage.ListDescriptionsAsync(row, Token))
+            {
+                Line($"description {backup}");
             }
         }
 
@@ -210,6 +227,11 @@ internal sealed class World : IAsyncDisposable
             foreach (var snapshot in await session.Snapshots.ListByVmAsync(row.Id, Token))
             {
                 Line(snapshot with { Revision = 0 });
+            }
+
+            foreach (var backup in await session.Backups.ListByVmAsync(row.Id, Token))
+            {
+                Line(backup with { Revision = 0 });
             }
         }
 
