@@ -47,8 +47,9 @@ public sealed class QemuOptions
     public string StateDirectory { get; set; } = "";
 
     /// <summary>Where sockets lie. It must outlive the service (no systemd <c>RuntimeDirectory</c>), and be short: a socket's
-    /// path has at most 107 bytes, 40 of which are ours.</summary>
-    /// <value>Default: <c>/run/pengx-qemu</c> for root, else <c>run</c> in the state directory.</value>
+    /// path has at most 107 bytes, 40 of which are ours. No two state directories may share one.</summary>
+    /// <value>Default: <c>/run/pengx-qemu-</c> and twelve digits that stand for the state directory for root, else <c>run</c> in the
+    /// state directory.</value>
     public string? RunDirectory { get; set; }
 
     /// <summary>The QEMU to run: a name in PATH or an absolute path.</summary>

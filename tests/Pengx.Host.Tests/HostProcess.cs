@@ -104,6 +104,14 @@ public sealed partial class HostProcess : IAsyncDisposable
         Http = new HttpClient { BaseAddress = new Uri(address), Timeout = TimeSpan.FromMinutes(3) };
     }
 
+    /// <summary>Closes the connections to the service that were kept for later requests.</summary>
+    public void HangUp()
+    {
+        var address = Http.BaseAddress;
+        Http.Dispose();
+        Http = new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromMinutes(3) };
+    }
+
     /// <summary>Ends the service as a crash would: SIGKILL, to it alone.</summary>
     public async Task KillAsync()
     {

@@ -88,6 +88,29 @@ public sealed class AdoptionTests : IAsyncLifetime
         }
     }
 
+    /// <summary>Two services with directories of their own, both with the default place for sockets.</summary>
+    [Fact]
+    public async Task Guests_of_another_service_are_left_to_it()
+    {
+        await using var second = new QemuTestHost();
+        await using var driver = new QemuHypervisorDriver(new() { StateDirectory = _host.Options.StateDirectory });
+        await using var other = new QemuHypervisorDriver(new() { StateDirectory = second.Options.StateDirectory });
+        Assert.NotEqual(driver.Environment.RunDirectory, other.Environment.RunDirectory);
+        _host.Options.RunDirectory = driver.Environment.RunDirectory; // where it finds what a failed test leaves
+        var definition = _host.CreateBootable();
+        await driver.StartAsync(Token);
+        await driver.Domains.DefineAsync(definition, Token);
+        await driver.Domains.StartAsync(definition.Id, Token);
+        await other.StartAsync(Token);
+        Assert.Empty(await other.Domains.ListAsync(Token));
+        await other.DisposeAsync();
+        await driver.Domains.PauseAsync(definition.Id, Token);
+        Assert.Equal(VmState.Paused, (await driver.Domains.FindAsync(definition.Id, Token))?.State);
+        await driver.Domains.DestroyAsync(definition.Id, Token);
+        Directory.Delete(driver.Environment.RunDirectory);
+        Directory.Delete(other.Environment.RunDirectory);
+    }
+
     [Fact]
     public async Task A_start_that_is_cancelled_leaves_only_the_definition()
     {

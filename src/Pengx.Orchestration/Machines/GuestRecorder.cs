@@ -60,7 +60,7 @@ internal sealed class GuestRecorder(Workplace place)
             return (status?.State ?? VmState.Shutdown, null, null);
         }
 
-        var vnc = await place.Driver.Domains.FindVncAsync(guest.Domain, cancellationToken).ConfigureAwait(false);
+        var vnc = await place.FindVncAsync(guest.Domain, cancellationToken).ConfigureAwait(false);
         return (status.State, vnc?.Port, Later(bootedAt, status.StartedAt));
     }
 

@@ -76,7 +76,7 @@ public sealed class VirtualMachines
             State = own ? status?.State ?? VmState.Shutdown : rows.Machine.State,
             Disks = rows.Disks,
             Interfaces = [.. rows.Interfaces.Where(nic => !nic.Retired)],
-            Vnc = own ? await _place.Driver.Domains.FindVncAsync(id, cancellationToken).ConfigureAwait(false) : null,
+            Vnc = own ? await _place.FindVncAsync(id, cancellationToken).ConfigureAwait(false) : null,
             Locked = (await _operations.ListLockedAsync(cancellationToken).ConfigureAwait(false)).Contains($"vm/{id}"),
         };
     }

@@ -38,4 +38,18 @@ internal sealed class Workplace
     /// <summary>Whether a domain runs or is paused.</summary>
     public async Task<bool> IsAliveAsync(DomainId id, CancellationToken cancellationToken) =>
         await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Running or VmState.Paused };
+
+    /// <summary>Where a guest's console is; null also while the guest runs but does not answer: what is known of it must be
+    /// readable all the same.</summary>
+    public async Task<VncEndpoint?> FindVncAsync(DomainId id, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await Driver.Domains.FindVncAsync(id, cancellationToken).ConfigureAwait(false);
+        }
+        catch (UnavailableException)
+        {
+            return null;
+        }
+    }
 }

@@ -56,7 +56,7 @@ public sealed class Templates
             Template = template,
             State = own ? status?.State ?? VmState.Shutdown : template.State,
             Disks = await DisksAsync(id, cancellationToken).ConfigureAwait(false),
-            Vnc = own ? await _place.Driver.Domains.FindVncAsync(id, cancellationToken).ConfigureAwait(false) : null,
+            Vnc = own ? await _place.FindVncAsync(id, cancellationToken).ConfigureAwait(false) : null,
             Locked = (await _operations.ListLockedAsync(cancellationToken).ConfigureAwait(false)).Contains($"template/{id}"),
         };
     }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Extensions.Logging;
 
 namespace Pengx.Qemu;
@@ -18,7 +20,7 @@ internal sealed class QemuEnvironment : IDisposable
         Time = time;
         Logger = logger;
         Probe = new(options, processes, logger);
-        RunDirectory = options.RunDirectory ?? (IsRoot ? "/run/pengx-qemu" : Path.Combine(options.StateDirectory, "run"));
+        RunDirectory = options.RunDirectory ?? (IsRoot ? DefaultRunDirectory(options.StateDirectory) : Path.Combine(options.StateDirectory, "run"));
         _user = new(() => options.User is { } name ? QemuUser.Find(name) : null);
     }
 
@@ -43,6 +45,10 @@ internal sealed class QemuEnvironment : IDisposable
     public Func<DataSize> ReadFreeMemory { get; set; } = static () => HostReadings.ReadMemory().Free;
 
     public void Dispose() => Probe.Dispose();
+
+    // Its own for each state directory: guests are told by their paths in it, and those of another service are not ours to take up.
+    private static string DefaultRunDirectory(string stateDirectory) =>
+        $"/run/pengx-qemu-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.TrimEndingDirectorySeparator(Path.GetFullPath(stateDirectory)))))[..12]}";
 
     public DomainFiles FilesOf(DomainId id) => new(Options.StateDirectory, RunDirectory, id);
 
