@@ -24,11 +24,44 @@ internal static class WireDates
         "july", "august", "september", "october", "november", "december",
     ];
 
-    internal static string Write(DateTimeOffset value) =>
-        value.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    /// <summary>How dates are written, of times in UTC.</summary>
+    internal const string Format = "yyyy-MM-dd'T'HH:mm:ss'Z'";
 
-    internal static string WritePlain(DateTimeOffset value) =>
-        value.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
+    /// <summary>How the answer to a snapshot's creation writes its date.</summary>
+    internal const string PlainFormat = "yyyy-MM-dd HH:mm:ss";
+
+    /// <summary>Reads the form that is written here, without making a text of it; false for every other.</summary>
+    internal static bool TryRead(ReadOnlySpan<byte> utf8, out DateTimeOffset value)
+    {
+        value = default;
+        if (utf8.Length != 20 || utf8[4] != '-' || utf8[7] != '-' || utf8[10] != 'T' || utf8[13] != ':' || utf8[16] != ':' || utf8[19] != 'Z'
+            || Digits(utf8[..4]) is not (>= 1 and var year) || Digits(utf8[5..7]) is not (>= 1 and <= 12 and var month)
+            || Digits(utf8[8..10]) is not (>= 1 and var day) || day > DateTime.DaysInMonth(year, month)
+            || Digits(utf8[11..13]) is not (>= 0 and <= 23 and var hour) || Digits(utf8[14..16]) is not (>= 0 and <= 59 and var minute)
+            || Digits(utf8[17..19]) is not (>= 0 and <= 59 and var second))
+        {
+            return false;
+        }
+
+        value = new DateTimeOffset(year, month, day, hour, minute, second, TimeSpan.Zero);
+        return true;
+
+        static int Digits(ReadOnlySpan<byte> digits)
+        {
+            var number = 0;
+            foreach (var digit in digits)
+            {
+                if (digit is < (byte)'0' or > (byte)'9')
+                {
+                    return -1;
+                }
+
+                number = (number * 10) + digit - '0';
+            }
+
+            return number;
+        }
+    }
 
     /// <summary>Reads a date; one without a zone is UTC.</summary>
     internal static bool TryRead(string text, out DateTimeOffset value)
