@@ -2,6 +2,7 @@ using BenchmarkDotNet.Running;
 using Pengx.Benchmarks.Copying;
 using Pengx.Benchmarks.Qmp;
 using Pengx.Benchmarks.Xenstore;
+using Pengx.Benchmarks.Xml;
 
 if (args is ["qmp-real"])
 {
@@ -18,6 +19,12 @@ if (args is ["xenstore-real"])
 if (args is ["copy-real", .. var rest])
 {
     await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1));
+    return;
+}
+
+if (args is ["xml-lists"])
+{
+    await XmlListComparison.RunAsync();
     return;
 }
 

@@ -563,7 +563,9 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
         ref var known = ref _names[hash & 127];
         if (known is null || !Ascii.Equals(name, known))
         {
+            // The names that shapes ask for are literals: the same instance is found faster.
             known = Encoding.ASCII.GetString(name);
+            known = string.IsInterned(known) ?? known;
         }
 
         return known;

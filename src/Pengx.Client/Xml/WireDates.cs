@@ -24,11 +24,33 @@ internal static class WireDates
         "july", "august", "september", "october", "november", "december",
     ];
 
-    /// <summary>How dates are written, of times in UTC.</summary>
-    internal const string Format = "yyyy-MM-dd'T'HH:mm:ss'Z'";
+    /// <summary>The longest form that is written, in bytes.</summary>
+    internal const int Length = 20;
 
-    /// <summary>How the answer to a snapshot's creation writes its date.</summary>
-    internal const string PlainFormat = "yyyy-MM-dd HH:mm:ss";
+    /// <summary>Writes <c>2026-11-23T06:23:00Z</c>, or plainly <c>2026-11-23 06:23:00</c>; the number of bytes.</summary>
+    internal static int Write(DateTime utc, bool plain, Span<byte> text)
+    {
+        Digits(text[..4], utc.Year);
+        text[4] = text[7] = (byte)'-';
+        Digits(text[5..7], utc.Month);
+        Digits(text[8..10], utc.Day);
+        text[10] = (byte)(plain ? ' ' : 'T');
+        Digits(text[11..13], utc.Hour);
+        text[13] = text[16] = (byte)':';
+        Digits(text[14..16], utc.Minute);
+        Digits(text[17..19], utc.Second);
+        text[19] = (byte)'Z';
+        return plain ? Length - 1 : Length;
+
+        static void Digits(Span<byte> text, int value)
+        {
+            for (var at = text.Length - 1; at >= 0; at--)
+            {
+                text[at] = (byte)('0' + (value % 10));
+                value /= 10;
+            }
+        }
+    }
 
     /// <summary>Reads the form that is written here, without making a text of it; false for every other.</summary>
     internal static bool TryRead(ReadOnlySpan<byte> utf8, out DateTimeOffset value)

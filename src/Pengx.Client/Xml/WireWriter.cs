@@ -46,9 +46,9 @@ internal readonly struct WireWriter(Utf8XmlBuffer xml, bool strict)
 
     public void Uuid(string name, Guid? value) => Value(name, value, "D");
 
-    public void Date(string name, DateTimeOffset? value) => Value(name, value?.UtcDateTime, WireDates.Format);
+    public void Date(string name, DateTimeOffset? value) => Date(name, value, plain: false);
 
-    public void PlainDate(string name, DateTimeOffset? value) => Value(name, value?.UtcDateTime, WireDates.PlainFormat);
+    public void PlainDate(string name, DateTimeOffset? value) => Date(name, value, plain: true);
 
     /// <summary>An empty element that only names another object: <c>&lt;vm id=".."&gt;&lt;/vm&gt;</c>.</summary>
     public void Reference(string name, Guid? id)
@@ -88,6 +88,18 @@ internal readonly struct WireWriter(Utf8XmlBuffer xml, bool strict)
         {
             Boolean(name, value);
         }
+    }
+
+    private void Date(string name, DateTimeOffset? value, bool plain)
+    {
+        xml.Open(name);
+        if (value is { } known)
+        {
+            Span<byte> text = stackalloc byte[WireDates.Length];
+            xml.Append(text[..WireDates.Write(known.UtcDateTime, plain, text)]);
+        }
+
+        xml.Close();
     }
 
     private void Value<T>(string name, T? value, ReadOnlySpan<char> format)
