@@ -3,6 +3,7 @@ using Pengx.Benchmarks.Copying;
 using Pengx.Benchmarks.LiveDisks;
 using Pengx.Benchmarks.Qmp;
 using Pengx.Benchmarks.Xenstore;
+using Pengx.Benchmarks.Xml;
 
 if (args is ["qmp-real"])
 {
@@ -25,6 +26,12 @@ if (args is ["copy-real", .. var rest])
 if (args is ["live-disks-real", .. var places])
 {
     await RealLiveDisksComparison.RunAsync(places.ElementAtOrDefault(0));
+    return;
+}
+
+if (args is ["xml-lists"])
+{
+    await XmlListComparison.RunAsync();
     return;
 }
 

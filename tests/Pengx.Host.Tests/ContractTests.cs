@@ -5,8 +5,12 @@ using System.Xml.Linq;
 namespace Pengx.Host.Tests;
 
 /// <summary>One service on the simulator, shared by the tests of the HTTP contract.</summary>
-public sealed class SimulatedService : IAsyncLifetime
+public class SimulatedService : IAsyncLifetime
 {
+    protected virtual string Hypervisor => "simulator";
+
+    protected virtual string[] Arguments => [];
+
     public HostProcess Host { get; private set; } = null!;
 
     public string Store { get; } = Directory.CreateTempSubdirectory("pengx-store-").FullName;
@@ -20,15 +24,16 @@ public sealed class SimulatedService : IAsyncLifetime
     /// <summary>A well-formed key that opens nothing.</summary>
     public string Key { get; } = $"ssh-ed25519 {Convert.ToBase64String([0, 0, 0, 11, .. "ssh-ed25519"u8, 0, 0, 0, 32, .. new byte[32]])} root@pm1";
 
-    public async ValueTask InitializeAsync()
+    public virtual async ValueTask InitializeAsync()
     {
         await File.WriteAllTextAsync(Path.Combine(Ssh, "id_ed25519.pub"), $"{Key}\n");
-        Host = await HostProcess.StartAsync("simulator", $"--Pengx:SshDirectory={Ssh}", $"--Pengx:AuthorizedKeysPath={AuthorizedKeys}");
+        Host = await HostProcess.StartAsync(Hypervisor, [$"--Pengx:SshDirectory={Ssh}", $"--Pengx:AuthorizedKeysPath={AuthorizedKeys}", .. Arguments]);
         Storlink = await Host.AddStorlinkAsync(Store, "shared store");
     }
 
     public async ValueTask DisposeAsync()
     {
+        GC.SuppressFinalize(this);
         await Host.DisposeAsync();
         Directory.Delete(Store, recursive: true);
         Directory.Delete(Ssh, recursive: true);

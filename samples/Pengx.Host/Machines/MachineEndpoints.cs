@@ -9,7 +9,7 @@ internal static class MachineEndpoints
     public static void MapMachines(this IEndpointRouteBuilder routes)
     {
         routes.Read("/vms/", "vms", "List virtual machines", (HttpContext http, VirtualMachines machines) =>
-            http.WriteXmlListAsync(PengxShapes.Machine, machines.ListAsync(http.RequestAborted), ToResource));
+            http.WriteXmlListAsync(PengxShapes.Machine, machines.StreamAsync(http.RequestAborted).Select(ToResource)));
 
         routes.Read("/vms/{vm}/", "vm", "Show a virtual machine", async (HttpContext http, string vm, VirtualMachines machines) =>
             await http.WriteXmlAsync(PengxShapes.MachineDetail, ToResource(await machines.GetAsync(PathIds.Vm(vm), http.RequestAborted))));

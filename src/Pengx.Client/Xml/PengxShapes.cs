@@ -105,17 +105,12 @@ public static class PengxShapes
         Status = element.Optional("status"),
         CpuCores = element.Integer("cpu_core") ?? 0,
         Memory = element.Number("memory") ?? 0,
-        Interfaces = element.Find("interfaces") is { } interfaces
-            ?
-            [
-                .. interfaces.FindAll("interface").Select(network => new PmInterfaceResource
-                {
-                    Name = network.Required("name"),
-                    Mac = network.Optional("mac"),
-                    Ip = network.Optional("ip"),
-                }),
-            ]
-            : [],
+        Interfaces = element.Items("interfaces", "interface", static network => new PmInterfaceResource
+        {
+            Name = network.Required("name"),
+            Mac = network.Optional("mac"),
+            Ip = network.Optional("ip"),
+        }),
     };
 
     private static void WritePmPerformance(WireWriter writer, PmPerformanceResource value)
@@ -324,17 +319,12 @@ public static class PengxShapes
         MaxMemory = element.Number("maxmem") ?? 0,
         DiskSize = element.Number("disk_size") ?? 0,
         Pm = element.Reference("pm"),
-        Nics = element.Find("nics") is { } nics
-            ?
-            [
-                .. nics.FindAll("nic").Select(nic => new MachineNicResource
-                {
-                    Name = nic.Optional("name"),
-                    Mac = nic.Optional("mac"),
-                    Network = nic.Optional("network"),
-                }),
-            ]
-            : [],
+        Nics = element.Items("nics", "nic", static nic => new MachineNicResource
+        {
+            Name = nic.Optional("name"),
+            Mac = nic.Optional("mac"),
+            Network = nic.Optional("network"),
+        }),
         Os = element.Optional("os"),
         OsArch = element.Optional("os_arch") ?? element.Optional("os_type"),
         Created = element.Date("create_date"),

@@ -16,13 +16,6 @@ public static class PengxXml
     private const int FlushAt = 16 * 1024;
     private const int ReadAhead = 16 * 1024;
 
-    private static readonly XmlWriterSettings WriterSettings = new()
-    {
-        CloseOutput = false,
-        Encoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false),
-        NewLineHandling = NewLineHandling.Entitize,
-    };
-
     /// <summary>Writes one answer as a whole document. Text that XML 1.0 cannot carry is written as U+FFFD.</summary>
     /// <typeparam name="T">The contract.</typeparam>
     /// <param name="shape">The element.</param>
@@ -57,15 +50,9 @@ public static class PengxXml
     public static string WriteLine<T>(XmlShape<T> shape, T value)
     {
         ArgumentNullException.ThrowIfNull(shape);
-        var text = new StringBuilder();
-        var settings = new XmlWriterSettings { OmitXmlDeclaration = true, NewLineHandling = NewLineHandling.Entitize };
-        using (var xml = XmlWriter.Create(text, settings))
-        {
-            shape.Write(new WireWriter(xml, strict: false), value);
-        }
-
-        // The writer entitizes a carriage return but leaves a line feed in text as it is.
-        return text.Replace("\n", "&#xA;").ToString();
+        using var xml = new Utf8XmlBuffer(1024) { OneLine = true };
+        shape.Write(new WireWriter(xml, strict: false), value);
+        return Encoding.UTF8.GetString(xml.Written.Span);
     }
 
     /// <summary>
@@ -87,24 +74,22 @@ public static class PengxXml
         ArgumentNullException.ThrowIfNull(shape);
         ArgumentNullException.ThrowIfNull(items);
         var list = ListNameOf(shape);
-        using var buffer = new MemoryStream(2 * FlushAt);
-        using var xml = XmlWriter.Create(buffer, WriterSettings);
-        xml.WriteStartDocument();
-        xml.WriteStartElement(list);
+        using var xml = new Utf8XmlBuffer(2 * FlushAt);
+        xml.Declaration();
+        xml.Open(list);
         var writer = new WireWriter(xml, strict: false);
         await foreach (var item in items.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             shape.Write(writer, item);
-            if (buffer.Length >= FlushAt)
+            if (xml.Length >= FlushAt)
             {
-                await DrainAsync(buffer, destination, cancellationToken).ConfigureAwait(false);
+                await destination.WriteAsync(xml.Written, cancellationToken).ConfigureAwait(false);
+                xml.Clear();
             }
         }
 
-        xml.WriteFullEndElement();
-        xml.WriteEndDocument();
-        xml.Flush();
-        await DrainAsync(buffer, destination, cancellationToken).ConfigureAwait(false);
+        xml.Close();
+        await destination.WriteAsync(xml.Written, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Reads a request body whole, within limits. Nothing in it is judged yet: <see cref="RequestShape{T}.Bind"/> does that.</summary>
@@ -175,7 +160,21 @@ public static class PengxXml
         var list = ListNameOf(shape);
         limits ??= XmlLimits.Response;
         using var limited = new LimitedStream(body, limits.MaxBytes, ReadAhead, cancellationToken);
-        using var reader = XmlReader.Create(limited, WireElementReader.Settings);
+        using var source = new ListSource(limited, list, limits);
+        while (await source.NextAsync(shape.ElementName, cancellationToken).ConfigureAwait(false) is { } item)
+        {
+            yield return shape.Read(item);
+            limited.Renew();
+        }
+
+        if (source.Rest is not { } rest)
+        {
+            yield break;
+        }
+
+        // Something that is not plain, or not well-formed, came: from there on the thorough reader goes on.
+        using var remaining = new PrefixedStream(rest, limited);
+        using var reader = XmlReader.Create(remaining, WireElementReader.Settings);
         var inList = false;
         while (true)
         {
@@ -218,21 +217,10 @@ public static class PengxXml
 
     private static byte[] WriteDocument(bool strict, Action<WireWriter> write)
     {
-        using var buffer = new MemoryStream();
-        using (var xml = XmlWriter.Create(buffer, WriterSettings))
-        {
-            xml.WriteStartDocument();
-            write(new WireWriter(xml, strict));
-            xml.WriteEndDocument();
-        }
-
-        return buffer.ToArray();
-    }
-
-    private static async Task DrainAsync(MemoryStream buffer, Stream destination, CancellationToken cancellationToken)
-    {
-        await destination.WriteAsync(buffer.GetBuffer().AsMemory(0, (int)buffer.Length), cancellationToken).ConfigureAwait(false);
-        buffer.SetLength(0);
+        using var xml = new Utf8XmlBuffer(4096);
+        xml.Declaration();
+        write(new WireWriter(xml, strict));
+        return xml.Written.ToArray();
     }
 
     private static string ListNameOf<T>(XmlShape<T> shape) =>
@@ -245,6 +233,11 @@ public static class PengxXml
         using (var limited = new LimitedStream(body, limits.MaxBytes, 0, cancellationToken))
         {
             await limited.CopyToAsync(buffer, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (ReadPlain(buffer, limits) is { } plain)
+        {
+            return plain;
         }
 
         buffer.Position = 0;
@@ -266,6 +259,22 @@ public static class PengxXml
         }
 
         return root ?? throw new XmlRefusedException(XmlRefusal.Malformed, "The XML has no root element; send a document.");
+    }
+
+    /// <summary>The root of a document that is certainly well-formed; null for one that the thorough reader must judge.</summary>
+    private static WireElement? ReadPlain(MemoryStream buffer, XmlLimits limits)
+    {
+        var source = buffer.GetBuffer();
+        var (at, end) = (0, (int)buffer.Length);
+        var parser = new Utf8ElementParser(limits, reuse: false);
+        if (Utf8ElementParser.Prolog(source, ref at, end) != ParseOutcome.Read
+            || Utf8ElementParser.Skip(source, ref at, end) != ParseOutcome.Read
+            || parser.Read(source, at, end, 0) != ParseOutcome.Read)
+        {
+            return null;
+        }
+
+        return source.AsSpan(parser.End, end - parser.End).IndexOfAnyExcept(" \r\n\t"u8) < 0 ? parser.Element : null;
     }
 
     // The reader reports a forbidden DTD without a line, and only a DTD before the root can be one.

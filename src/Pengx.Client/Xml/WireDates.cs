@@ -24,11 +24,66 @@ internal static class WireDates
         "july", "august", "september", "october", "november", "december",
     ];
 
-    internal static string Write(DateTimeOffset value) =>
-        value.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    /// <summary>The longest form that is written, in bytes.</summary>
+    internal const int Length = 20;
 
-    internal static string WritePlain(DateTimeOffset value) =>
-        value.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
+    /// <summary>Writes <c>2026-11-23T06:23:00Z</c>, or plainly <c>2026-11-23 06:23:00</c>; the number of bytes.</summary>
+    internal static int Write(DateTime utc, bool plain, Span<byte> text)
+    {
+        Digits(text[..4], utc.Year);
+        text[4] = text[7] = (byte)'-';
+        Digits(text[5..7], utc.Month);
+        Digits(text[8..10], utc.Day);
+        text[10] = (byte)(plain ? ' ' : 'T');
+        Digits(text[11..13], utc.Hour);
+        text[13] = text[16] = (byte)':';
+        Digits(text[14..16], utc.Minute);
+        Digits(text[17..19], utc.Second);
+        text[19] = (byte)'Z';
+        return plain ? Length - 1 : Length;
+
+        static void Digits(Span<byte> text, int value)
+        {
+            for (var at = text.Length - 1; at >= 0; at--)
+            {
+                text[at] = (byte)('0' + (value % 10));
+                value /= 10;
+            }
+        }
+    }
+
+    /// <summary>Reads the form that is written here, without making a text of it; false for every other.</summary>
+    internal static bool TryRead(ReadOnlySpan<byte> utf8, out DateTimeOffset value)
+    {
+        value = default;
+        if (utf8.Length != 20 || utf8[4] != '-' || utf8[7] != '-' || utf8[10] != 'T' || utf8[13] != ':' || utf8[16] != ':' || utf8[19] != 'Z'
+            || Digits(utf8[..4]) is not (>= 1 and var year) || Digits(utf8[5..7]) is not (>= 1 and <= 12 and var month)
+            || Digits(utf8[8..10]) is not (>= 1 and var day) || day > DateTime.DaysInMonth(year, month)
+            || Digits(utf8[11..13]) is not (>= 0 and <= 23 and var hour) || Digits(utf8[14..16]) is not (>= 0 and <= 59 and var minute)
+            || Digits(utf8[17..19]) is not (>= 0 and <= 59 and var second))
+        {
+            return false;
+        }
+
+        value = new DateTimeOffset(year, month, day, hour, minute, second, TimeSpan.Zero);
+        return true;
+
+        static int Digits(ReadOnlySpan<byte> digits)
+        {
+            var number = 0;
+            foreach (var digit in digits)
+            {
+                if (digit is < (byte)'0' or > (byte)'9')
+                {
+                    return -1;
+                }
+
+                number = (number * 10) + digit - '0';
+            }
+
+            return number;
+        }
+    }
 
     /// <summary>Reads a date; one without a zone is UTC.</summary>
     internal static bool TryRead(string text, out DateTimeOffset value)

@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Globalization;
 
 namespace Pengx.Client;
@@ -15,7 +16,7 @@ internal static class WireReading
         element.Find(name)?.Text ?? "";
 
     public static Guid RequiredUuid(this WireElement element) =>
-        TryUuid(element.Id, out var id)
+        TryUuid(element.IdUtf8, out var id) || TryUuid(element.Id, out id)
             ? id
             : throw new XmlRefusedException(XmlRefusal.Malformed, $"The <{element.Name}> of the answer has no UUID as its id.");
 
@@ -31,10 +32,37 @@ internal static class WireReading
     public static Guid? Reference(this WireElement element, string name)
     {
         var found = element.Find(name);
-        return TryUuid(found?.Id, out var id) || TryUuid(found?.Text, out id) ? id : null;
+        return found is not null
+            && (TryUuid(found.IdUtf8, out var id) || TryUuid(found.TextUtf8, out id) || TryUuid(found.Id, out id) || TryUuid(found.Text, out id))
+                ? id
+                : null;
     }
 
-    public static long? Number(this WireElement element, string name) => Number(element.Find(name)?.Text);
+    public static long? Number(this WireElement element, string name) =>
+        element.Find(name) is not { } found ? null
+        : long.TryParse(found.TextUtf8, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) ? whole
+        : Number(found.Text);
+
+    /// <summary>Every element of that name in a list's element, each read.</summary>
+    public static IReadOnlyList<T> Items<T>(this WireElement element, string list, string name, Func<WireElement, T> read)
+    {
+        if (element.Find(list)?.Children is not { Count: > 0 } children)
+        {
+            return [];
+        }
+
+        var items = new T[children.Count];
+        var count = 0;
+        for (var at = 0; at < children.Count; at++)
+        {
+            if (string.Equals(children[at].Name, name, StringComparison.Ordinal))
+            {
+                items[count++] = read(children[at]);
+            }
+        }
+
+        return count == items.Length ? items : items[..count];
+    }
 
     public static int? Integer(this WireElement element, string name) =>
         element.Number(name) is { } value and >= int.MinValue and <= int.MaxValue ? (int)value : null;
@@ -49,7 +77,18 @@ internal static class WireReading
         TryBoolean(element.Find(name)?.Text, out var value) && value;
 
     public static DateTimeOffset? Date(this WireElement element, string name) =>
-        element.Find(name)?.Text is { } text && WireDates.TryRead(text, out var value) ? value : null;
+        element.Find(name) is { HasText: true } found
+        && (WireDates.TryRead(found.TextUtf8, out var value) || (found.Text is { } text && WireDates.TryRead(text, out value)))
+            ? value
+            : null;
+
+    public static bool TryUuid(ReadOnlySpan<byte> utf8, out Guid id)
+    {
+        id = default;
+        return utf8.Length is 36 or 32
+            && Utf8Parser.TryParse(utf8, out id, out var consumed, utf8.Length == 36 ? 'D' : 'N')
+            && consumed == utf8.Length;
+    }
 
     public static bool TryUuid(string? text, out Guid id)
     {

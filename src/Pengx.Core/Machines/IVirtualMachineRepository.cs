@@ -12,6 +12,11 @@ public interface IVirtualMachineRepository
     /// <param name="cancellationToken">Ends the listing.</param>
     IAsyncEnumerable<VirtualMachine> ListAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>All of them, by creation, each with the disks that it runs on now and its interfaces: from a constant number of queries,
+    /// read as they are consumed, in memory that does not grow with their number.</summary>
+    /// <param name="cancellationToken">Ends the listing.</param>
+    IAsyncEnumerable<VirtualMachineDevices> ListWithDevicesAsync(CancellationToken cancellationToken = default);
+
     /// <summary>The one of that name on a physical machine; <see langword="null"/> when there is none.</summary>
     /// <param name="pm">The physical machine.</param>
     /// <param name="name">The name, compared exactly.</param>

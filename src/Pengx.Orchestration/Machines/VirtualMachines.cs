@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 
 namespace Pengx.Orchestration;
@@ -25,41 +26,31 @@ public sealed partial class VirtualMachines
 
     /// <summary>All machines, by creation, from a constant number of queries.</summary>
     /// <param name="cancellationToken">Ends the call.</param>
-    public async Task<IReadOnlyList<VirtualMachineView>> ListAsync(CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<VirtualMachineView>> ListAsync(CancellationToken cancellationToken = default) =>
+        await StreamAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
+
+    /// <summary>All machines, by creation, read as they are consumed: a constant number of queries, and memory that does not grow with their
+    /// number.</summary>
+    /// <param name="cancellationToken">Ends the listing.</param>
+    public async IAsyncEnumerable<VirtualMachineView> StreamAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var states = (await _place.Driver.Domains.ListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(status => status.Id, status => status.State);
         var locked = await _operations.ListLockedAsync(cancellationToken).ConfigureAwait(false);
-        return await _place.Store.ReadAsync(
-            async session =>
+        var session = await _place.Store.OpenAsync(cancellationToken).ConfigureAwait(false);
+        await using (session.ConfigureAwait(false))
+        {
+            await foreach (var row in session.VirtualMachines.ListWithDevicesAsync(cancellationToken).ConfigureAwait(false))
             {
-                var machines = await session.VirtualMachines.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
-                var disks = (await session.Disks.ListAsync(DiskOwnerKind.Vm, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).ToLookup(disk => disk.Owner.Id);
-                var frozen = (await session.Disks.ListAsync(DiskOwnerKind.Snapshot, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).ToLookup(disk => disk.Owner.Id);
-                var nics = (await session.VmInterfaces.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).ToLookup(nic => nic.Vm);
-                List<VirtualMachineView> views = [];
-                foreach (var machine in machines)
+                yield return new VirtualMachineView
                 {
-                    var current = disks[machine.Id.Value];
-                    if (frozen.Count > 0 && !current.Any())
-                    {
-                        // A machine on a run snapshot has no disks of its own.
-                        var snapshots = await session.Snapshots.ListByVmAsync(machine.Id, cancellationToken).ConfigureAwait(false);
-                        current = frozen[MachineRows.OwnerOf(machine.Id, snapshots).Id];
-                    }
-
-                    views.Add(new VirtualMachineView
-                    {
-                        Machine = machine,
-                        State = machine.Pm == _place.Host.Id ? states.GetValueOrDefault(machine.Id, VmState.Shutdown) : machine.State,
-                        Disks = [.. current.OrderBy(disk => disk.Order)],
-                        Interfaces = [.. nics[machine.Id].Where(nic => !nic.Retired).OrderBy(nic => nic.Id.Value)],
-                        Locked = locked.Contains($"vm/{machine.Id}"),
-                    });
-                }
-
-                return views;
-            },
-            cancellationToken).ConfigureAwait(false);
+                    Machine = row.Machine,
+                    State = row.Machine.Pm == _place.Host.Id ? states.GetValueOrDefault(row.Machine.Id, VmState.Shutdown) : row.Machine.State,
+                    Disks = row.Disks,
+                    Interfaces = [.. row.Interfaces.Where(nic => !nic.Retired)],
+                    Locked = locked.Count > 0 && locked.Contains($"vm/{row.Machine.Id}"),
+                };
+            }
+        }
     }
 
     /// <summary>One machine.</summary>

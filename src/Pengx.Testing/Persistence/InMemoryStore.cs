@@ -243,6 +243,21 @@ public sealed class InMemoryStore : IPengxStore
         IAsyncEnumerable<VirtualMachine> IVirtualMachineRepository.ListAsync(CancellationToken cancellationToken) =>
             Stream(tables => tables.VirtualMachines.Rows.OrderBy(row => row.CreatedAt), cancellationToken);
 
+        IAsyncEnumerable<VirtualMachineDevices> IVirtualMachineRepository.ListWithDevicesAsync(CancellationToken cancellationToken) =>
+            Stream(
+                tables => tables.VirtualMachines.Rows.OrderBy(row => row.CreatedAt).Select(machine => new VirtualMachineDevices
+                {
+                    Machine = machine,
+                    Disks =
+                    [
+                        .. tables.Disks.Rows.Where(disk => disk.Owner == DiskOwner.Of(machine.Id)
+                                || tables.Snapshots.Rows.Any(snapshot => snapshot.Vm == machine.Id && snapshot.Kind == SnapshotKind.Run && disk.Owner == DiskOwner.Of(snapshot.Id)))
+                            .OrderBy(disk => disk.Order),
+                    ],
+                    Interfaces = [.. tables.VmInterfaces.Rows.Where(nic => nic.Vm == machine.Id).OrderBy(nic => nic.Id.Value)],
+                }),
+                cancellationToken);
+
         Task<VirtualMachine?> IVirtualMachineRepository.FindByNameAsync(PmId pm, string name, CancellationToken cancellationToken) =>
             One(tables => tables.VirtualMachines.Rows.FirstOrDefault(row => row.Pm == pm && row.Name == name), cancellationToken);
 

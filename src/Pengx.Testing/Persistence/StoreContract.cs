@@ -435,6 +435,48 @@ public abstract class StoreContract
         Assert.Equal(["eth0", "eth1", "eth8"], (await ReadAsync(store, session => session.Networks.ListByPmAsync(a.Id, Token)).ConfigureAwait(false)).Select(row => row.Name));
     }
 
+    /// <summary>Machines are listed with the disks that they run on and their interfaces.</summary>
+    [Fact]
+    public async Task Machines_are_listed_with_what_they_have_now()
+    {
+        var store = await CreateAsync().ConfigureAwait(false);
+        var (pm, storlink, plain) = await AddMachineAsync(store).ConfigureAwait(false);
+        var bare = SampleRows.Vm(pm.Id, "bare") with { CreatedAt = SampleRows.Time.AddTicks(-1) };
+        var frozen = SampleRows.Vm(pm.Id, "frozen");
+        var saved = SampleRows.Snapshot(frozen.Id, "saved");
+        var run = SampleRows.Snapshot(frozen.Id, "run", SnapshotKind.Run);
+        Disk[] own = [SampleRows.Disk(DiskOwner.Of(plain.Id), storlink.Id, 1), SampleRows.Disk(DiskOwner.Of(plain.Id), storlink.Id)];
+        Disk[] layers = [SampleRows.Disk(DiskOwner.Of(saved.Id), storlink.Id), SampleRows.Disk(DiskOwner.Of(run.Id), storlink.Id)];
+        VmInterface[] nics = [SampleRows.Interface(plain.Id, 7), SampleRows.Interface(frozen.Id, 8), SampleRows.Interface(plain.Id, 6)];
+        await SaveAsync(store, session =>
+        {
+            session.VirtualMachines.Add(bare);
+            session.VirtualMachines.Add(frozen);
+            session.Snapshots.Add(saved);
+            session.Snapshots.Add(run);
+            foreach (var disk in (IEnumerable<Disk>)[.. own, .. layers])
+            {
+                session.Disks.Add(disk);
+            }
+
+            foreach (var nic in nics)
+            {
+                session.VmInterfaces.Add(nic);
+            }
+        }).ConfigureAwait(false);
+
+        var listed = await ReadAsync(store, session => CollectAsync(session.VirtualMachines.ListWithDevicesAsync(Token))).ConfigureAwait(false);
+        Assert.Equal("bare", listed[0].Machine.Name);
+        Assert.Equal((0, 0), (listed[0].Disks.Count, listed[0].Interfaces.Count));
+        var first = listed.Single(row => row.Machine.Id == plain.Id);
+        Assert.Equal([own[1], own[0]], first.Disks);
+        Assert.Equal([nics[2], nics[0]], first.Interfaces);
+        var second = listed.Single(row => row.Machine.Id == frozen.Id);
+        Assert.Equal([layers[1]], second.Disks);
+        Assert.Equal([nics[1]], second.Interfaces);
+        Assert.Equal(3, listed.Count);
+    }
+
     /// <summary>Machines, templates, snapshots and backups are listed by creation.</summary>
     [Fact]
     public async Task Machines_and_what_was_taken_of_them_are_listed_by_creation()

@@ -1,0 +1,32 @@
+using System.Text;
+
+namespace Pengx.Client;
+
+/// <summary>Short texts that come again and again in a list (<c>RUNNING</c>, <c>eth0</c>): the last one of each place is kept.</summary>
+internal sealed class WireStrings
+{
+    private const int Longest = 12;
+    private readonly string?[] _kept = new string?[256];
+
+    public string Get(ReadOnlySpan<byte> utf8)
+    {
+        if (utf8.Length > Longest)
+        {
+            return Encoding.UTF8.GetString(utf8);
+        }
+
+        var hash = 17u;
+        foreach (var value in utf8)
+        {
+            hash = (hash * 31) + value;
+        }
+
+        ref var kept = ref _kept[(hash ^ (hash >> 8)) & 255];
+        if (kept is null || !Ascii.Equals(utf8, kept))
+        {
+            kept = Encoding.UTF8.GetString(utf8);
+        }
+
+        return kept;
+    }
+}
