@@ -10,6 +10,10 @@ internal static class ResourcePath
         ["vm", var vm, "interface", var nic] => $"/vms/{vm}/interface/{nic}/",
         ["template", var template] => $"/templates/{template}/",
         ["storlink", var storlink] => $"/storlinks/{storlink}/",
+        ["network", var network] => $"/networks/{network}/",
+        ["dns", var dns] => $"/dns/{dns}/",
+        ["sriov", var card] => $"/sriov/{card}/",
+        ["storage", var storage] => $"/storages/{storage}/",
         _ => null,
     };
 }

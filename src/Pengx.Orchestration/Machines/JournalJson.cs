@@ -21,6 +21,10 @@ namespace Pengx.Orchestration;
 [JsonSerializable(typeof(DeleteTemplateState))]
 [JsonSerializable(typeof(StorlinkState))]
 [JsonSerializable(typeof(AuthorizedKeysState))]
+[JsonSerializable(typeof(NetworkState))]
+[JsonSerializable(typeof(DnsState))]
+[JsonSerializable(typeof(SriovState))]
+[JsonSerializable(typeof(StorageState))]
 internal sealed partial class JournalJson : JsonSerializerContext;
 
 internal sealed class MacAddressConverter : JsonConverter<MacAddress>
