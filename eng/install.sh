@@ -5,13 +5,14 @@ set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 # The service and its tests run QEMU, its image tool and its guest agent, LVM and the tools of file systems; the tests start a Ceph
-# cluster of their own; the rest builds the test guest and serves the scripts beside this.
+# cluster, an iSCSI target and an NFS server of their own, and run the tools of DRBD and OCFS2; the rest builds the test guest and serves the scripts beside this.
 packages=(
     qemu-system-x86 qemu-utils qemu-block-extra qemu-guest-agent
     ceph-mon ceph-osd ceph-mgr ceph-common
     cpio gcc libc6-dev xz-utils zstd
     curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils
     lvm2 thin-provisioning-tools xfsprogs mount
+    open-iscsi tgt libiscsi-bin nfs-common rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils drbd-utils ocfs2-tools
 )
 commands=(qemu-system-x86_64 qemu-img lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout)
 
@@ -54,5 +55,12 @@ if [[ $(id -u) != 0 ]]; then
     as_root=(sudo env "DEBIAN_FRONTEND=$DEBIAN_FRONTEND" "LC_ALL=$LC_ALL")
 fi
 "${as_root[@]}" apt-get update -q=2 < /dev/null >&2
+# Packages start their daemons when they are installed. The tests start what they need themselves, so nothing else is to run.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" > /dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
 "${as_root[@]}" apt-get install -q=2 --yes --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${missing[@]}" < /dev/null >&2
 say 'done'

@@ -27,6 +27,21 @@ public interface IPengxClient
     /// <summary>Physical hosts: <c>/pms/</c> and <c>/pmperf/</c>.</summary>
     IHostClient Hosts { get; }
 
+    /// <summary>Layers of storage beneath the storlinks: <c>/storages/</c>.</summary>
+    IStorageClient Storages { get; }
+
+    /// <summary>Hosts' network devices: <c>/networks/</c>.</summary>
+    INetworkClient Networks { get; }
+
+    /// <summary>Hosts' name servers: <c>/dns/</c>.</summary>
+    IDnsClient Dns { get; }
+
+    /// <summary>ISO images: <c>/isos/</c>.</summary>
+    IIsoClient Isos { get; }
+
+    /// <summary>Cards with virtual functions: <c>/sriov/</c>.</summary>
+    ISriovClient SriovCards { get; }
+
     /// <summary>What goes on at the server: <c>/operations/</c>.</summary>
     IOperationClient Operations { get; }
 

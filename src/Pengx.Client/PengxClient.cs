@@ -34,6 +34,11 @@ public sealed class PengxClient : IPengxClient
         Storlinks = new StorlinkClient(transport);
         Templates = new TemplateClient(transport);
         Hosts = new HostClient(transport);
+        Storages = new StorageClient(transport);
+        Networks = new NetworkClient(transport);
+        Dns = new DnsClient(transport);
+        Isos = new IsoClient(transport);
+        SriovCards = new SriovClient(transport);
         Operations = new OperationClient(transport);
         Consistency = new ConsistencyClient(transport);
         Events = new EventClient(transport);
@@ -69,6 +74,21 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IHostClient Hosts { get; }
+
+    /// <inheritdoc/>
+    public IStorageClient Storages { get; }
+
+    /// <inheritdoc/>
+    public INetworkClient Networks { get; }
+
+    /// <inheritdoc/>
+    public IDnsClient Dns { get; }
+
+    /// <inheritdoc/>
+    public IIsoClient Isos { get; }
+
+    /// <inheritdoc/>
+    public ISriovClient SriovCards { get; }
 
     /// <inheritdoc/>
     public IOperationClient Operations { get; }

@@ -17,6 +17,10 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
     public const string SnapshotsTable = "snapshots";
     public const string BackupsTable = "backups";
     public const string NetworksTable = "networks";
+    public const string DnsTable = "dns";
+    public const string SriovTable = "sriov_cards";
+    public const string StorageLayersTable = "storage_layers";
+    public const string Ocfs2NodesTable = "ocfs2_nodes";
 
     public DbSet<PhysicalMachineRow> PhysicalMachines => Set<PhysicalMachineRow>();
 
@@ -35,6 +39,14 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
     public DbSet<BackupRow> Backups => Set<BackupRow>();
 
     public DbSet<NetworkRow> Networks => Set<NetworkRow>();
+
+    public DbSet<DnsRow> Dns => Set<DnsRow>();
+
+    public DbSet<SriovRow> SriovCards => Set<SriovRow>();
+
+    public DbSet<StorageLayerRow> StorageLayers => Set<StorageLayerRow>();
+
+    public DbSet<Ocfs2NodeRow> Ocfs2Nodes => Set<Ocfs2NodeRow>();
 
     public DbSet<NumberRow> Numbers => Set<NumberRow>();
 
@@ -109,6 +121,39 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
             table.ToTable(NetworksTable);
             table.Property(row => row.Id).ValueGeneratedNever();
             References<NetworkRow, PhysicalMachineRow>(modelBuilder, nameof(NetworkRow.Pm));
+            table.HasIndex(row => new { row.Pm, row.Name }).IsUnique();
+        });
+
+        modelBuilder.Entity<DnsRow>(table =>
+        {
+            table.ToTable(DnsTable);
+            table.Property(row => row.Id).ValueGeneratedNever();
+            References<DnsRow, PhysicalMachineRow>(modelBuilder, nameof(DnsRow.Pm));
+            table.HasIndex(row => row.Pm).IsUnique();
+        });
+
+        modelBuilder.Entity<SriovRow>(table =>
+        {
+            table.ToTable(SriovTable);
+            table.Property(row => row.Id).ValueGeneratedNever();
+            References<SriovRow, PhysicalMachineRow>(modelBuilder, nameof(SriovRow.Pm));
+            table.HasIndex(row => new { row.Pm, row.PhysicalFunction }).IsUnique();
+        });
+
+        modelBuilder.Entity<StorageLayerRow>(table =>
+        {
+            table.ToTable(StorageLayersTable);
+            table.Property(row => row.Id).ValueGeneratedNever();
+            References<StorageLayerRow, PhysicalMachineRow>(modelBuilder, nameof(StorageLayerRow.Pm));
+            table.HasIndex(row => new { row.Pm, row.MountPoint }).IsUnique().HasFilter("mount_point IS NOT NULL");
+        });
+
+        modelBuilder.Entity<Ocfs2NodeRow>(table =>
+        {
+            table.ToTable(Ocfs2NodesTable);
+            table.Property(row => row.Id).ValueGeneratedNever();
+            References<Ocfs2NodeRow, StorageLayerRow>(modelBuilder, nameof(Ocfs2NodeRow.Storage));
+            table.HasIndex(row => new { row.Storage, row.Number }).IsUnique();
         });
 
         modelBuilder.Entity<NumberRow>().ToTable("numbers").HasKey(row => row.Name);

@@ -45,6 +45,29 @@ public static class PengxOrchestrationBuilderExtensions
             services.AddSingleton(provider => workflow(provider.GetRequiredService<WorkflowCatalog>()));
         }
 
+        services.AddOptions<HostNetworkOptions>();
+        services.AddOptions<StorageLayerOptions>();
+        services.TryAddSingleton<IHostNetworking>(provider => new LinuxNetworking(
+            provider.GetRequiredService<HostInterfaces>(), provider.GetRequiredService<IOptions<HostNetworkOptions>>().Value,
+            provider.GetRequiredService<IProcessRunner>(), provider.GetService<IPlanExecutor>()));
+        services.TryAddSingleton<IHostSriov>(provider => new LinuxSriov(provider.GetRequiredService<IOptions<HostNetworkOptions>>().Value));
+        services.TryAddSingleton(provider => new StorageLayerDrivers(provider.GetServices<IStorageLayerDriver>()));
+        services.TryAddSingleton(provider => new HostWorkflows(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<IHostNetworking>(), provider.GetRequiredService<IHostSriov>(), provider.GetRequiredService<StorageLayerDrivers>()));
+        foreach (var workflow in HostWorkflows.All)
+        {
+            services.AddSingleton(provider => workflow(provider.GetRequiredService<HostWorkflows>()));
+        }
+
+        services.TryAddSingleton(provider => new Networks(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<IHostNetworking>()));
+        services.TryAddSingleton(provider => new NameServers(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<IHostNetworking>()));
+        services.TryAddSingleton(provider => new SriovCards(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<IHostSriov>()));
+        services.TryAddSingleton(provider => new StorageLayers(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<StorageLayerDrivers>(),
+            provider.GetRequiredService<IOptions<StorageLayerOptions>>().Value));
         services.TryAddSingleton(provider => new OperationEngine(
             provider.GetRequiredService<IOperationJournal>(),
             provider.GetServices<Workflow>(),
@@ -54,7 +77,7 @@ public static class PengxOrchestrationBuilderExtensions
             LoggerOf<OperationEngine>(provider)));
         services.TryAddSingleton<IOperations>(provider => provider.GetRequiredService<OperationEngine>());
         services.TryAddSingleton<IsoLibrary>();
-        services.TryAddSingleton(_ => new HostInterfaces());
+        services.TryAddSingleton(provider => new HostInterfaces(Path.Combine(provider.GetRequiredService<IOptions<HostNetworkOptions>>().Value.Sys, "class/net")));
         services.TryAddSingleton(provider => new PhysicalMachines(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<HostInterfaces>()));
         services.TryAddSingleton(provider => new Storlinks(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));

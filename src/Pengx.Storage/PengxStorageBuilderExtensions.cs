@@ -26,6 +26,13 @@ public static class PengxStorageBuilderExtensions
             services.GetRequiredService<TimeProvider>(),
             services.GetService<ILogger<ImageCopier>>()));
         AddImageChains(builder);
+        AddPlanExecutor(builder);
+        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageLayerDriver, LocalLayers>(services => new LocalLayers(
+            services.GetRequiredService<IProcessRunner>(),
+            leaseDirectory: services.GetRequiredService<IOptions<LayerOptions>>().Value.LeaseDirectory,
+            timeProvider: services.GetRequiredService<TimeProvider>(),
+            logger: services.GetService<ILogger<StoragePlanExecutor>>())));
+        builder.Services.AddOptions<LayerOptions>();
         builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageBackend, LocalStorage>(services => new LocalStorage(
             services.GetRequiredService<IProcessRunner>(),
             services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
@@ -75,6 +82,38 @@ public static class PengxStorageBuilderExtensions
         builder.Services.TryAddSingleton<IDiskChains>(services => services.GetRequiredService<ImageChains>());
         builder.Services.TryAddSingleton<IDiskUse>(services => services.GetRequiredService<ImageChains>());
     }
+
+    /// <summary>Adds the layers beneath storage links that this host shares with others: iSCSI, NFS, Fibre Channel, OCFS2 and DRBD. What
+    /// they need of the host is looked for when one is used.</summary>
+    /// <param name="builder">What the application uses of Pengx.</param>
+    public static IPengxBuilder AddSharedStorageLayers(this IPengxBuilder builder)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.AddOptions<LayerOptions>();
+        builder.Services.AddOptions<IscsiOptions>();
+        builder.Services.AddOptions<NfsOptions>();
+        builder.Services.AddOptions<FibreChannelOptions>();
+        builder.Services.AddOptions<Ocfs2Options>();
+        builder.Services.AddOptions<DrbdOptions>();
+        AddLayers((runner, services, leases, time, logger) => new IscsiLayers(runner, services.GetRequiredService<IOptions<IscsiOptions>>().Value, leases, time, logger));
+        AddLayers((runner, services, leases, time, logger) => new NfsLayers(runner, services.GetRequiredService<IOptions<NfsOptions>>().Value, leases, time, logger));
+        AddLayers((runner, services, leases, time, logger) => new FibreChannelLayers(runner, services.GetRequiredService<IOptions<FibreChannelOptions>>().Value, leases, time, logger));
+        AddLayers((runner, services, leases, time, logger) => new Ocfs2Layers(runner, services.GetRequiredService<IOptions<Ocfs2Options>>().Value, leases, time, logger));
+        AddLayers((runner, services, leases, time, logger) => new DrbdLayers(runner, services.GetRequiredService<IOptions<DrbdOptions>>().Value, leases, time, logger));
+        return builder;
+
+        void AddLayers<T>(Func<IProcessRunner, IServiceProvider, string, TimeProvider, ILogger<StoragePlanExecutor>?, T> make)
+            where T : class, IStorageLayerDriver =>
+            builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStorageLayerDriver, T>(services => make(
+                services.GetRequiredService<IProcessRunner>(),
+                services,
+                services.GetRequiredService<IOptions<LayerOptions>>().Value.LeaseDirectory,
+                services.GetRequiredService<TimeProvider>(),
+                services.GetService<ILogger<StoragePlanExecutor>>())));
+    }
+
+    private static void AddPlanExecutor(IPengxBuilder builder) => builder.Services.TryAddSingleton<IPlanExecutor>(services => new StoragePlanExecutor(
+        services.GetRequiredService<IProcessRunner>(), services.GetRequiredService<TimeProvider>(), services.GetService<ILogger<StoragePlanExecutor>>()));
 
     private static void AddImageToolOptions(IPengxBuilder builder, Action<ImageToolOptions>? configure)
     {

@@ -12,6 +12,7 @@ public sealed class StoredTextTests
         SnapshotKind: S R
         StorlinkType: LO FC ISC NFS CEP
         StorlinkLevel: FL BL OB
+        StorageCategory: local fc iscsi nfs ocfs2 drbd pv vg lv
         NetworkCategory: nic bridge bond
         AddressMethod: manual static dhcp none
         BridgeType: bridge ovs
@@ -23,7 +24,7 @@ public sealed class StoredTextTests
         Fixed,
         string.Join('\n',
             Line(Stored.States), Line(Stored.Systems), Line(Stored.Architectures), Line(Stored.DiskFormats), Line(Stored.DiskOwners), Line(Stored.SnapshotKinds),
-            Line(Stored.StorlinkTypes), Line(Stored.StorlinkLevels), Line(Stored.NetworkCategories), Line(Stored.AddressMethods), Line(Stored.BridgeTypes),
+            Line(Stored.StorlinkTypes), Line(Stored.StorlinkLevels), Line(Stored.StorageCategories), Line(Stored.NetworkCategories), Line(Stored.AddressMethods), Line(Stored.BridgeTypes),
             Line(Stored.BondModes)));
 
     [Fact]

@@ -43,6 +43,13 @@ internal static class HostComposition
                 machines.IsoDirectories.Add(iso);
             }
         });
+        services.Configure<HostNetworkOptions>(networks => configuration.GetSection("Pengx:Networks").Bind(networks));
+        services.Configure<StorageLayerOptions>(layers => layers.SecretDirectory = Path.Combine(directory.Path, "secrets"));
+        services.Configure<IscsiOptions>(iscsi => configuration.GetSection("Pengx:Iscsi").Bind(iscsi));
+        services.Configure<NfsOptions>(nfs => configuration.GetSection("Pengx:Nfs").Bind(nfs));
+        services.Configure<Ocfs2Options>(ocfs2 => configuration.GetSection("Pengx:Ocfs2").Bind(ocfs2));
+        services.Configure<DrbdOptions>(drbd => configuration.GetSection("Pengx:Drbd").Bind(drbd));
+        services.Configure<LayerOptions>(layers => layers.LeaseDirectory = Leases(layers.LeaseDirectory));
         var hypervisor = options.Hypervisor.ToUpperInvariant();
         hypervisor = hypervisor != "AUTO" ? hypervisor : XenHypervisorDriver.IsControlDomain() ? "XEN" : "QEMU";
         var pengx = services.AddPengx()
@@ -51,6 +58,7 @@ internal static class HostComposition
             .AddLocalStorage()
             .AddLvmStorage(Lvm)
             .AddCephStorage(Ceph)
+            .AddSharedStorageLayers()
             .AddOrchestration(engine => engine.MaxConcurrentOperations = options.Limits.ConcurrentOperations);
         _ = hypervisor switch
         {

@@ -19,5 +19,8 @@ internal static class PathIds
 
     public static VmInterfaceId Interface(string text) => VmInterfaceId.TryParse(text, out var id) ? id : throw Missing("interface", text);
 
+    public static int Number(string kind, string text) =>
+        int.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var id) && id > 0 ? id : throw Missing(kind, text);
+
     private static NotFoundException Missing(string kind, string text) => new(kind, ErrorResponse.Shown(text));
 }

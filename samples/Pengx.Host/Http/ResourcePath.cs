@@ -12,6 +12,10 @@ internal static class ResourcePath
         ["vm", var vm, "snapshot", var snapshot] => $"/vms/{vm}/snapshots/{snapshot}/",
         ["template", var template] => $"/templates/{template}/",
         ["storlink", var storlink] => $"/storlinks/{storlink}/",
+        ["network", var network] => $"/networks/{network}/",
+        ["dns", var dns] => $"/dns/{dns}/",
+        ["sriov", var card] => $"/sriov/{card}/",
+        ["storage", var storage] => $"/storages/{storage}/",
         _ => null,
     };
 }

@@ -17,6 +17,48 @@ internal static class WireNames
 
     private static readonly (string Name, DiskFormat Value)[] Formats = [("raw", DiskFormat.Raw), ("qcow2", DiskFormat.Qcow2)];
 
+    private static readonly (string Name, NetworkCategory Value)[] NetworkCategories = [("nic", NetworkCategory.Nic), ("bridge", NetworkCategory.Bridge), ("bond", NetworkCategory.Bond)];
+
+    private static readonly (string Name, AddressMethod Value)[] Methods =
+        [("manual", AddressMethod.Manual), ("static", AddressMethod.Static), ("dhcp", AddressMethod.Dhcp), ("none", AddressMethod.None)];
+
+    private static readonly (string Name, BridgeType Value)[] BridgeTypes = [("bridge", BridgeType.Linux), ("ovs", BridgeType.OpenVSwitch)];
+
+    private static readonly (string Name, StorageCategory Value)[] StorageCategories =
+    [
+        ("local", StorageCategory.Local), ("fc", StorageCategory.FibreChannel), ("iscsi", StorageCategory.Iscsi), ("nfs", StorageCategory.Nfs), ("ocfs2", StorageCategory.Ocfs2),
+        ("drbd", StorageCategory.Drbd), ("pv", StorageCategory.PhysicalVolume), ("vg", StorageCategory.VolumeGroup), ("lv", StorageCategory.LogicalVolume),
+    ];
+
+    private static readonly (string Name, LogicalVolumeKind Value)[] VolumeKinds = [("thick", LogicalVolumeKind.Thick), ("thinpool", LogicalVolumeKind.ThinPool), ("thin", LogicalVolumeKind.Thin)];
+
+    private static readonly (string Name, StorageVerb Value)[] Verbs =
+        [("attach", StorageVerb.Attach), ("detach", StorageVerb.Detach), ("resize", StorageVerb.Resize), ("delete", StorageVerb.Delete)];
+
+    private static readonly (string Name, StorageRisk Value)[] Risks = [("readonly", StorageRisk.ReadOnly), ("reversible", StorageRisk.Reversible), ("destructive", StorageRisk.Destructive)];
+
+    public static string Of(NetworkCategory category) => Name(NetworkCategories, category);
+
+    public static string Of(AddressMethod method) => Name(Methods, method);
+
+    public static string Of(BridgeType type) => Name(BridgeTypes, type);
+
+    public static string Of(StorageCategory category) => Name(StorageCategories, category);
+
+    public static string Of(StorageRisk risk) => Name(Risks, risk);
+
+    public static NetworkCategory NetworkKind(string text) => Read("category", text, NetworkCategories);
+
+    public static AddressMethod Method(string text) => Read("method", text, Methods);
+
+    public static BridgeType BridgeKind(string text) => Read("bridge_type", text, BridgeTypes);
+
+    public static StorageCategory StorageKind(string text) => Read("category", text, StorageCategories);
+
+    public static LogicalVolumeKind VolumeKind(string text) => Read("lv_kind", text, VolumeKinds);
+
+    public static StorageVerb Verb(string text) => Read("verb", text, Verbs);
+
     public static string Of(VmState state) => state.ToString().ToUpperInvariant();
 
     public static string Of(GuestOs os) => Name(Systems, os);

@@ -72,6 +72,29 @@ internal sealed class PengxTransport
         }
     }
 
+    /// <summary>Asks something with a body, which changes nothing.</summary>
+    public async Task<TAnswer> AskAsync<T, TAnswer>(string path, RequestShape<T> shape, T body, XmlShape<TAnswer> answer, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(body);
+        using var request = Create(HttpMethod.Post, path, null);
+        request.Content = new ByteArrayContent(PengxXml.WriteRequest(shape, body));
+        request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(PengxXml.ContentType);
+        using var time = new RequestTime(this, cancellationToken);
+        try
+        {
+            using var response = await SendAsync(request, time.Token).ConfigureAwait(false);
+            var stream = await response.Content.ReadAsStreamAsync(time.Token).ConfigureAwait(false);
+            await using (stream.ConfigureAwait(false))
+            {
+                return await PengxXml.ReadAsync(stream, answer, null, time.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception exception) when (Translate(exception, request, cancellationToken) is { } translated)
+        {
+            throw translated;
+        }
+    }
+
     /// <summary>Reads a list while it arrives. The time limit is for each silence of the server, not for what the caller does between items.</summary>
     public async IAsyncEnumerable<T> ListAsync<T>(
         string path,

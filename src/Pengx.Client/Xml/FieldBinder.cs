@@ -129,8 +129,8 @@ internal sealed class FieldBinder
         return items;
     }
 
-    /// <summary>Every element of that name, each bound by itself; at least one is asked for.</summary>
-    public IReadOnlyList<T> RequiredElements<T>(string name, Func<FieldBinder, T> bind)
+    /// <summary>Every element of that name, each bound by itself.</summary>
+    public IReadOnlyList<T> Elements<T>(string name, Func<FieldBinder, T> bind)
     {
         var list = new List<T>();
         foreach (var element in _root.FindAll(name))
@@ -138,6 +138,13 @@ internal sealed class FieldBinder
             list.Add(bind(new FieldBinder(element, $"{_path}{name}/", _errors)));
         }
 
+        return list;
+    }
+
+    /// <summary>Every element of that name, each bound by itself; at least one is asked for.</summary>
+    public IReadOnlyList<T> RequiredElements<T>(string name, Func<FieldBinder, T> bind)
+    {
+        var list = Elements(name, bind);
         return list.Count == 0 ? Missing<IReadOnlyList<T>>(name, list) : list;
     }
 

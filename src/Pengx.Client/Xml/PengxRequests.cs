@@ -4,7 +4,7 @@ namespace Pengx.Client;
 /// Every request body of the reference, with the root elements that a server accepts for it. A creation is written with every element that
 /// the reference shows, empty where nothing is given; a change only with what changes.
 /// </summary>
-public static class PengxRequests
+public static partial class PengxRequests
 {
     /// <summary><c>POST /storlinks/create/</c>.</summary>
     public static RequestShape<StorlinkCreateRequest> StorlinkCreate { get; } = new(

@@ -1,7 +1,7 @@
 namespace Pengx.Client;
 
 /// <summary>Every element that a pengx3 server answers, with the reference's names in the reference's order.</summary>
-public static class PengxShapes
+public static partial class PengxShapes
 {
     /// <summary><c>&lt;pm&gt;</c> of <c>/pms/</c> and, in <c>&lt;pms&gt;</c>, of <c>/pms/all/</c>.</summary>
     public static XmlShape<PmResource> Pm { get; } = new("pm", "pms", WritePm, ReadPm);

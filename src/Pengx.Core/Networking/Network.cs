@@ -109,6 +109,18 @@ public sealed record Network
     /// <summary>How a bond shares its interfaces.</summary>
     public BondMode? BondMode { get; init; }
 
+    /// <summary>The largest packet that it carries, in bytes; the kernel's own choice when not given.</summary>
+    public int? Mtu { get; init; }
+
+    /// <summary>The VLAN that it carries: then it is a VLAN on top of <see cref="VlanDevice"/>.</summary>
+    public int? VlanId { get; init; }
+
+    /// <summary>The interface that a VLAN is on.</summary>
+    public string? VlanDevice { get; init; }
+
+    /// <summary>Whether somebody configured it here; otherwise the row says what was found on the host, and goes with it.</summary>
+    public bool Managed { get; init; }
+
     /// <summary>Counts the row's changes, for optimistic concurrency.</summary>
     public int Revision { get; init; }
 

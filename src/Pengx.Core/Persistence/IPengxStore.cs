@@ -45,6 +45,18 @@ public interface IStoreSession : IAsyncDisposable
     /// <summary>Network devices of physical machines.</summary>
     INetworkRepository Networks { get; }
 
+    /// <summary>Name servers of physical machines.</summary>
+    IDnsRepository Dns { get; }
+
+    /// <summary>Cards with virtual functions.</summary>
+    ISriovRepository SriovCards { get; }
+
+    /// <summary>Layers of storage beneath the storage links.</summary>
+    IStorageLayerRepository StorageLayers { get; }
+
+    /// <summary>Nodes of OCFS2 clusters.</summary>
+    IOcfs2NodeRepository Ocfs2Nodes { get; }
+
     /// <summary>Commits all changes of the session in one transaction.</summary>
     /// <param name="cancellationToken">Ends the call; the outcome is then unknown.</param>
     /// <exception cref="ConcurrencyException">A row was changed or deleted by another since it was read; nothing is changed.</exception>

@@ -46,6 +46,9 @@ public sealed record StorageLayer
     /// <summary>What it is.</summary>
     public required StorageCategory Category { get; init; }
 
+    /// <summary>The name it has on its host, such as <c>/dev/sdb</c>, <c>vm</c> or <c>vm/disk</c>.</summary>
+    public string? Name { get; init; }
+
     /// <summary>Its size.</summary>
     public DataSize Size { get; init; }
 
@@ -58,11 +61,26 @@ public sealed record StorageLayer
     /// <summary>Where it is mounted: local, fc, iscsi, nfs, ocfs2, lv.</summary>
     public string? MountPoint { get; init; }
 
+    /// <summary>The file system where it is mounted, such as <c>ext4</c>.</summary>
+    public string? FileSystem { get; init; }
+
+    /// <summary>The options it is mounted with, comma separated; the driver's own when not given.</summary>
+    public string? MountOptions { get; init; }
+
     /// <summary>The target's address: iscsi.</summary>
     public IPAddress? TargetIp { get; init; }
 
-    /// <summary>The server and path of an NFS export, or an iSCSI target's name.</summary>
+    /// <summary>The target's TCP port: iscsi; 3260 when not given.</summary>
+    public int? TargetPort { get; init; }
+
+    /// <summary>The server and path of an NFS export, an iSCSI target's name, or the world wide port name of an FC target.</summary>
     public string? Target { get; init; }
+
+    /// <summary>The number of the logical unit: iscsi, fc.</summary>
+    public int? Lun { get; init; }
+
+    /// <summary>The name that this host logs in by with CHAP: iscsi. The secret is in no row.</summary>
+    public string? ChapUser { get; init; }
 
     /// <summary>The physical volumes of a volume group.</summary>
     public IReadOnlyList<string> PhysicalVolumeIds { get; init; } = [];
@@ -84,6 +102,15 @@ public sealed record StorageLayer
 
     /// <summary>The addresses of DRBD's peers.</summary>
     public IReadOnlyList<IPAddress> DrbdPeerIps { get; init; } = [];
+
+    /// <summary>This host's own address among DRBD's peers.</summary>
+    public IPAddress? DrbdIp { get; init; }
+
+    /// <summary>The number of the DRBD device, <c>/dev/drbdN</c>.</summary>
+    public int? DrbdMinor { get; init; }
+
+    /// <summary>The TCP port of the DRBD resource on all its hosts; 7788 plus the minor when not given.</summary>
+    public int? DrbdPort { get; init; }
 
     /// <summary>Counts the row's changes, for optimistic concurrency.</summary>
     public int Revision { get; init; }

@@ -126,6 +126,36 @@ namespace Pengx.Data.Migrations
                     b.ToTable("disks", (string)null);
                 });
 
+            modelBuilder.Entity("Pengx.Data.DnsRow", b =>
+                {
+                    b.Property<int>("Id")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Address1")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("address1");
+
+                    b.Property<string>("Address2")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("address2");
+
+                    b.Property<Guid>("Pm")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pm");
+
+                    b.Property<int>("Revision")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("revision");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Pm")
+                        .IsUnique();
+
+                    b.ToTable("dns", (string)null);
+                });
+
             modelBuilder.Entity("Pengx.Data.NetworkRow", b =>
                 {
                     b.Property<int>("Id")
@@ -167,10 +197,18 @@ namespace Pengx.Data.Migrations
                         .HasColumnType("TEXT")
                         .HasColumnName("mac");
 
+                    b.Property<bool>("Managed")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("managed");
+
                     b.Property<string>("Method")
                         .IsRequired()
                         .HasColumnType("TEXT")
                         .HasColumnName("method");
+
+                    b.Property<int?>("Mtu")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("mtu");
 
                     b.Property<string>("Name")
                         .IsRequired()
@@ -189,9 +227,18 @@ namespace Pengx.Data.Migrations
                         .HasColumnType("INTEGER")
                         .HasColumnName("revision");
 
+                    b.Property<string>("VlanDevice")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("vlan_device");
+
+                    b.Property<int?>("VlanId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("vlan_id");
+
                     b.HasKey("Id");
 
-                    b.HasIndex("Pm");
+                    b.HasIndex("Pm", "Name")
+                        .IsUnique();
 
                     b.ToTable("networks", (string)null);
                 });
@@ -209,6 +256,46 @@ namespace Pengx.Data.Migrations
                     b.HasKey("Name");
 
                     b.ToTable("numbers", (string)null);
+                });
+
+            modelBuilder.Entity("Pengx.Data.Ocfs2NodeRow", b =>
+                {
+                    b.Property<int>("Id")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("number");
+
+                    b.Property<string>("PeerIp")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("peer_ip");
+
+                    b.Property<string>("PeerName")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("peer_name");
+
+                    b.Property<Guid>("Pm")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pm");
+
+                    b.Property<int>("Revision")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("revision");
+
+                    b.Property<int>("Storage")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("storage");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Storage", "Number")
+                        .IsUnique();
+
+                    b.ToTable("ocfs2_nodes", (string)null);
                 });
 
             modelBuilder.Entity("Pengx.Data.OperationLockRow", b =>
@@ -473,6 +560,156 @@ namespace Pengx.Data.Migrations
                         .HasFilter("kind = 'S'");
 
                     b.ToTable("snapshots", (string)null);
+                });
+
+            modelBuilder.Entity("Pengx.Data.SriovRow", b =>
+                {
+                    b.Property<int>("Id")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("PhysicalFunction")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("physical_function");
+
+                    b.Property<Guid>("Pm")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pm");
+
+                    b.Property<int>("Revision")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("revision");
+
+                    b.PrimitiveCollection<string>("VirtualFunctions")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("virtual_functions");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Pm", "PhysicalFunction")
+                        .IsUnique();
+
+                    b.ToTable("sriov_cards", (string)null);
+                });
+
+            modelBuilder.Entity("Pengx.Data.StorageLayerRow", b =>
+                {
+                    b.Property<int>("Id")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Category")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("category");
+
+                    b.Property<string>("ChapUser")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("chap_user");
+
+                    b.Property<string>("DeviceId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("device_id");
+
+                    b.Property<string>("DrbdDisk")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drbd_disk");
+
+                    b.Property<string>("DrbdIp")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drbd_ip");
+
+                    b.Property<int?>("DrbdMinor")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("drbd_minor");
+
+                    b.PrimitiveCollection<string>("DrbdPeerIps")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drbd_peer_ips");
+
+                    b.Property<int?>("DrbdPort")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("drbd_port");
+
+                    b.Property<string>("DrbdResourceName")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drbd_resource_name");
+
+                    b.Property<string>("FileSystem")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("file_system");
+
+                    b.Property<long>("Free")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("free");
+
+                    b.Property<int?>("LogicalVolumeCount")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("logical_volume_count");
+
+                    b.Property<int?>("Lun")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("lun");
+
+                    b.Property<string>("MountOptions")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_options");
+
+                    b.Property<string>("MountPoint")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_point");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.PrimitiveCollection<string>("PhysicalVolumeIds")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("physical_volume_ids");
+
+                    b.Property<Guid>("Pm")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pm");
+
+                    b.Property<int>("Revision")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("revision");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.Property<string>("Target")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("target");
+
+                    b.Property<string>("TargetIp")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("target_ip");
+
+                    b.Property<int?>("TargetPort")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("target_port");
+
+                    b.Property<string>("Uuid")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("uuid");
+
+                    b.Property<string>("VolumeGroupId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("volume_group_id");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Pm", "MountPoint")
+                        .IsUnique()
+                        .HasFilter("mount_point IS NOT NULL");
+
+                    b.ToTable("storage_layers", (string)null);
                 });
 
             modelBuilder.Entity("Pengx.Data.StorlinkRow", b =>
@@ -765,11 +1002,29 @@ namespace Pengx.Data.Migrations
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Pengx.Data.DnsRow", b =>
+                {
+                    b.HasOne("Pengx.Data.PhysicalMachineRow", null)
+                        .WithMany()
+                        .HasForeignKey("Pm")
+                        .OnDelete(DeleteBehavior.ClientNoAction)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Pengx.Data.NetworkRow", b =>
                 {
                     b.HasOne("Pengx.Data.PhysicalMachineRow", null)
                         .WithMany()
                         .HasForeignKey("Pm")
+                        .OnDelete(DeleteBehavior.ClientNoAction)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Pengx.Data.Ocfs2NodeRow", b =>
+                {
+                    b.HasOne("Pengx.Data.StorageLayerRow", null)
+                        .WithMany()
+                        .HasForeignKey("Storage")
                         .OnDelete(DeleteBehavior.ClientNoAction)
                         .IsRequired();
                 });
@@ -794,6 +1049,24 @@ namespace Pengx.Data.Migrations
                     b.HasOne("Pengx.Data.VirtualMachineRow", null)
                         .WithMany()
                         .HasForeignKey("Vm")
+                        .OnDelete(DeleteBehavior.ClientNoAction)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Pengx.Data.SriovRow", b =>
+                {
+                    b.HasOne("Pengx.Data.PhysicalMachineRow", null)
+                        .WithMany()
+                        .HasForeignKey("Pm")
+                        .OnDelete(DeleteBehavior.ClientNoAction)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Pengx.Data.StorageLayerRow", b =>
+                {
+                    b.HasOne("Pengx.Data.PhysicalMachineRow", null)
+                        .WithMany()
+                        .HasForeignKey("Pm")
                         .OnDelete(DeleteBehavior.ClientNoAction)
                         .IsRequired();
                 });

@@ -17,10 +17,16 @@ internal sealed class NetworkRow : Row
     public required string[] BridgePorts { get; set; }
     public required string[] BondSlaves { get; set; }
     public string? BondMode { get; set; }
+    public int? Mtu { get; set; }
+    public int? VlanId { get; set; }
+    public string? VlanDevice { get; set; }
+    public bool Managed { get; set; }
 
     public override object Key => Id;
 
     public override string Title => $"network {Name}";
+
+    public override InvalidFieldException Taken() => new("name", Name, "it is already taken by another network of this physical machine; choose another.");
 
     public static NetworkRow From(Network model) => new()
     {
@@ -37,6 +43,10 @@ internal sealed class NetworkRow : Row
         BridgePorts = [.. model.BridgePorts],
         BondSlaves = [.. model.BondSlaves],
         BondMode = Stored.BondModes.Text(model.BondMode),
+        Mtu = model.Mtu,
+        VlanId = model.VlanId,
+        VlanDevice = model.VlanDevice,
+        Managed = model.Managed,
         Revision = model.Revision,
     };
 
@@ -55,6 +65,10 @@ internal sealed class NetworkRow : Row
         BridgePorts = BridgePorts,
         BondSlaves = BondSlaves,
         BondMode = Stored.BondModes.ParseOptional(BondMode),
+        Mtu = Mtu,
+        VlanId = VlanId,
+        VlanDevice = VlanDevice,
+        Managed = Managed,
         Revision = Revision,
     };
 }

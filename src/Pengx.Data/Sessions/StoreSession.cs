@@ -25,6 +25,14 @@ internal sealed class StoreSession(SqliteDatabase database) : IStoreSession
 
     public INetworkRepository Networks => field ??= new NetworkRepository(database, _changes);
 
+    public IDnsRepository Dns => field ??= new DnsRepository(database, _changes);
+
+    public ISriovRepository SriovCards => field ??= new SriovRepository(database, _changes);
+
+    public IStorageLayerRepository StorageLayers => field ??= new StorageLayerRepository(database, _changes);
+
+    public IOcfs2NodeRepository Ocfs2Nodes => field ??= new Ocfs2NodeRepository(database, _changes);
+
     public async Task SaveAsync(CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);

@@ -52,6 +52,11 @@ internal static class Stored
     public static readonly StoredEnum<StorlinkLevel> StorlinkLevels = new(
         (StorlinkLevel.File, "FL"), (StorlinkLevel.Block, "BL"), (StorlinkLevel.Object, "OB"));
 
+    public static readonly StoredEnum<StorageCategory> StorageCategories = new(
+        (StorageCategory.Local, "local"), (StorageCategory.FibreChannel, "fc"), (StorageCategory.Iscsi, "iscsi"), (StorageCategory.Nfs, "nfs"),
+        (StorageCategory.Ocfs2, "ocfs2"), (StorageCategory.Drbd, "drbd"), (StorageCategory.PhysicalVolume, "pv"), (StorageCategory.VolumeGroup, "vg"),
+        (StorageCategory.LogicalVolume, "lv"));
+
     public static readonly StoredEnum<NetworkCategory> NetworkCategories = new(
         (NetworkCategory.Nic, "nic"), (NetworkCategory.Bridge, "bridge"), (NetworkCategory.Bond, "bond"));
 

@@ -55,6 +55,10 @@ internal static class SqliteConstraints
         PengxContext.PhysicalMachinesTable => "PMs",
         PengxContext.VirtualMachinesTable => "VMs",
         PengxContext.VmInterfacesTable => "interfaces",
+        PengxContext.StorageLayersTable => "storages",
+        PengxContext.DnsTable => "DNS entries",
+        PengxContext.SriovTable => "SR-IOV cards",
+        PengxContext.Ocfs2NodesTable => "OCFS2 nodes",
         _ => table,
     };
 }

@@ -43,6 +43,9 @@ internal sealed class HostInterfaces(string root = HostInterfaces.DefaultRoot, F
         }
     }
 
+    /// <summary>Whether a device is the host's own, and no guest's end.</summary>
+    public bool IsHosts(string name) => CategoryOf(name) is not null || IsVlan(name) || !Directory.Exists(Path.Combine(root, name, "device"));
+
     private Network? ReadOne(PmId pm, string name, IEnumerable<InterfaceAddress> addresses)
     {
         try
@@ -65,6 +68,7 @@ internal sealed class HostInterfaces(string root = HostInterfaces.DefaultRoot, F
                 // The scope of a link-local address is a number that changes from boot to boot.
                 IpAddress = address is null ? null : new IPAddress(address.Address.GetAddressBytes()),
                 PrefixLength = address?.PrefixLength,
+                Mtu = int.TryParse(Text(name, "mtu"), NumberStyles.None, CultureInfo.InvariantCulture, out var mtu) ? mtu : null,
             };
             return category switch
             {

@@ -103,15 +103,15 @@ public sealed class PhysicalMachines
 
             rows.Remove(row);
 
-            // The kernel does not tell how an address came about, nor whose gateway it is.
-            var changed = network with { Id = row.Id, Revision = row.Revision, Method = row.Method, Gateway = row.Gateway };
+            // The kernel does not tell how an address came about, nor whose gateway it is. What was configured here stays as it was.
+            var changed = row.Managed ? row with { Mac = network.Mac } : network with { Id = row.Id, Revision = row.Revision, Method = row.Method, Gateway = row.Gateway };
             if (!IsSame(row, changed))
             {
                 session.Networks.Update(changed);
             }
         }
 
-        rows.ForEach(session.Networks.Delete);
+        rows.FindAll(row => !row.Managed).ForEach(session.Networks.Delete);
     }
 
     private static bool IsSame(Network one, Network other) =>

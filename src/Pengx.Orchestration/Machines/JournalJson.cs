@@ -31,6 +31,10 @@ namespace Pengx.Orchestration;
 [JsonSerializable(typeof(DeleteBackupState))]
 [JsonSerializable(typeof(MoveDisksState))]
 [JsonSerializable(typeof(MigrateMachineState))]
+[JsonSerializable(typeof(NetworkState))]
+[JsonSerializable(typeof(DnsState))]
+[JsonSerializable(typeof(SriovState))]
+[JsonSerializable(typeof(StorageState))]
 internal sealed partial class JournalJson : JsonSerializerContext;
 
 internal sealed class MacAddressConverter : JsonConverter<MacAddress>

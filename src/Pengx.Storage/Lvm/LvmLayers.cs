@@ -74,7 +74,7 @@ public sealed class LvmLayers : IStorageLayerDriver
     public async Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layer);
-        return Inspect(layer, null, await _host.Tool.ReportAsync(null, cancellationToken).ConfigureAwait(false));
+        return Inspect(layer, layer.Uuid is null ? layer.Name : null, await _host.Tool.ReportAsync(null, cancellationToken).ConfigureAwait(false));
     }
 
     private void Validate(StorageOrder order)

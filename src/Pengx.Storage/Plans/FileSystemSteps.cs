@@ -28,6 +28,80 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         Undo = new(ToolAction.Of("wipefs", "--all", device)),
     };
 
+    /// <summary>Wipes the signature that was consented to, and makes a file system.</summary>
+    public async Task<IReadOnlyList<StorageStep>> WipeAndFormatAsync(BlockDevice device, string type, FormatConsent? consent, CancellationToken cancellationToken)
+    {
+        var probe = await formats.DemandFormattableAsync(device, consent, cancellationToken).ConfigureAwait(false);
+        var (still, unused) = (devices.IsStill(device), devices.IsUnused(device));
+        StorageStep[] wipe = probe.Content != DeviceContent.Known ? [] :
+        [
+            new()
+            {
+                Description = $"Wipe '{probe.Text}' off {device.Path}",
+                Action = ToolAction.Of("wipefs", "--all", device.Path),
+                Risk = StorageRisk.Destructive,
+                Before = [still, unused, formats.IsFormattable(device, consent)],
+                After = formats.HoldsNothing(device),
+            },
+        ];
+
+        // A signature's data stays behind when the signature is wiped: the device is not proven blank then, but it was agreed to.
+        var format = Format(device.Path, type, still, unused);
+        return [.. wipe, probe.Content == DeviceContent.Known ? format with { Before = [still, unused, formats.HoldsNothing(device)] } : format];
+    }
+
+    /// <summary>Makes the directory where it is missing, and mounts a device there.</summary>
+    public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type)
+    {
+        if (!Directory.Exists(point))
+        {
+            yield return MakeDirectory(DemandPoint(point));
+        }
+
+        yield return type is null ? Mount(device, point, null) : Mount(device, point, type) with { Before = [IsEmpty(point), formats.Holds(device, type)] };
+    }
+
+    public static StorageStep MakeDirectory(string point) => new()
+    {
+        Description = $"Make the directory {point}",
+        Action = new NativeAction($"mkdir -p {point}", _ =>
+        {
+            Directory.CreateDirectory(point);
+            return Task.CompletedTask;
+        }),
+        Risk = StorageRisk.Reversible,
+        After = new($"{point} is a directory", _ => Task.FromResult(Directory.Exists(point) ? null : "it is not")),
+        Undo = new(new NativeAction($"rmdir {point}", _ =>
+        {
+            Directory.Delete(point);
+            return Task.CompletedTask;
+        })),
+    };
+
+    public static StorageStep RemoveDirectory(string point) => new()
+    {
+        Description = $"Remove the empty directory {point}",
+        Action = new NativeAction($"rmdir {point}", _ =>
+        {
+            Directory.Delete(point);
+            return Task.CompletedTask;
+        }),
+        Risk = StorageRisk.Reversible,
+        After = new($"there is no {point}", _ => Task.FromResult(Directory.Exists(point) ? "there is" : null)),
+        Undo = new(new NativeAction($"mkdir {point}", _ =>
+        {
+            Directory.CreateDirectory(point);
+            return Task.CompletedTask;
+        })),
+    };
+
+    /// <summary>A layer with what its file system says of its size.</summary>
+    public static StorageLayerState Measured(StorageLayer layer, string name, string point, bool attached)
+    {
+        DriveInfo drive = new(point);
+        return new(layer with { Size = new(drive.TotalSize), Free = new(drive.AvailableFreeSpace) }, name, attached);
+    }
+
     /// <summary>Mounts a device at a directory that must be there and empty, so that nothing is hidden beneath.</summary>
     public StorageStep Mount(string device, string point, string? type, string options = "nosuid,nodev,noexec") => new()
     {

@@ -11,7 +11,7 @@ namespace Pengx.Storage;
 /// <param name="runner">Runs the programs.</param>
 /// <param name="timeProvider">The clock; the system's when not given.</param>
 /// <param name="logger">Told of every step.</param>
-public sealed class StoragePlanExecutor(IProcessRunner runner, TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null)
+public sealed class StoragePlanExecutor(IProcessRunner runner, TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null) : IPlanExecutor
 {
     /// <summary>How long a check may take; reading a report is quick, and on dead storage it must not hang.</summary>
     private static readonly TimeSpan s_checkTimeout = TimeSpan.FromSeconds(60);

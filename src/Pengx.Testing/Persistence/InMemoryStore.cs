@@ -139,6 +139,22 @@ public sealed class InMemoryStore : IPengxStore
 
         public Table<int, Network> Networks { get; } = new(row => row.Id, row => row.Revision, (row, revision) => row with { Revision = revision });
 
+        public Table<int, DnsServers> Dns { get; } = new(row => row.Id, row => row.Revision, (row, revision) => row with { Revision = revision });
+
+        public Table<int, SriovCard> SriovCards { get; } = new(row => row.Id, row => row.Revision, (row, revision) => row with { Revision = revision });
+
+        public Table<int, StorageLayer> StorageLayers { get; } = new(row => row.Id, row => row.Revision, (row, revision) => row with { Revision = revision });
+
+        public Table<int, Ocfs2Node> Ocfs2Nodes { get; } = new(row => row.Id, row => row.Revision, (row, revision) => row with { Revision = revision });
+
+        public int LastDns { get; set; }
+
+        public int LastSriovCard { get; set; }
+
+        public int LastStorageLayer { get; set; }
+
+        public int LastOcfs2Node { get; set; }
+
         public int LastStorlink { get; set; }
 
         public int LastInterface { get; set; }
@@ -163,6 +179,10 @@ public sealed class InMemoryStore : IPengxStore
             Snapshots.CopyFrom(other.Snapshots);
             Backups.CopyFrom(other.Backups);
             Networks.CopyFrom(other.Networks);
+            Dns.CopyFrom(other.Dns);
+            SriovCards.CopyFrom(other.SriovCards);
+            StorageLayers.CopyFrom(other.StorageLayers);
+            Ocfs2Nodes.CopyFrom(other.Ocfs2Nodes);
         }
 
         public InvalidFieldException? TakenName() =>
@@ -170,7 +190,12 @@ public sealed class InMemoryStore : IPengxStore
             ?? Twice(Templates.Rows, row => (row.Pm, row.Name), "name", row => row.Name, "it is already taken by another template of this PM")
             ?? Twice(Storlinks.Rows, row => (row.Pm, row.Name), "name", row => row.Name, "it is already taken by another storlink of this PM")
             ?? Twice(Snapshots.Rows.Where(row => row.Kind == SnapshotKind.Saved), row => (row.Vm, row.Name), "name", row => row.Name, "it is already taken by another snapshot of this VM")
-            ?? Twice(VmInterfaces.Rows, row => row.Mac, "mac", row => row.Mac.ToString(), "it is already taken by another interface");
+            ?? Twice(VmInterfaces.Rows, row => row.Mac, "mac", row => row.Mac.ToString(), "it is already taken by another interface")
+            ?? Twice(Networks.Rows, row => (row.Pm, row.Name), "name", row => row.Name, "it is already taken by another network of this PM")
+            ?? Twice(Dns.Rows, row => row.Pm, "pm", row => row.Pm.ToString(), "it is already taken: this PM has a DNS entry")
+            ?? Twice(SriovCards.Rows, row => (row.Pm, row.PhysicalFunction), "pf", row => row.PhysicalFunction, "it is already taken: this card is recorded")
+            ?? Twice(StorageLayers.Rows.Where(row => row.MountPoint is not null), row => (row.Pm, row.MountPoint), "mount_point", row => row.MountPoint!, "it is already taken by another storage of this PM")
+            ?? Twice(Ocfs2Nodes.Rows, row => (row.Storage, row.Number), "number", row => row.Number.ToString(System.Globalization.CultureInfo.InvariantCulture), "it is already taken by another node of the cluster");
 
         private static InvalidFieldException? Twice<TRow, TKey>(IEnumerable<TRow> rows, Func<TRow, TKey> key, string field, Func<TRow, string> value, string rule)
             where TKey : notnull =>
@@ -178,7 +203,8 @@ public sealed class InMemoryStore : IPengxStore
     }
 
     private sealed class Session(InMemoryStore store) : IStoreSession, IPhysicalMachineRepository, IStorlinkRepository, IVirtualMachineRepository,
-        IVmInterfaceRepository, ITemplateRepository, IDiskRepository, ISnapshotRepository, IBackupRepository, INetworkRepository
+        IVmInterfaceRepository, ITemplateRepository, IDiskRepository, ISnapshotRepository, IBackupRepository, INetworkRepository,
+        IDnsRepository, ISriovRepository, IStorageLayerRepository, IOcfs2NodeRepository
     {
         private readonly List<Change> _changes = [];
 
@@ -199,6 +225,14 @@ public sealed class InMemoryStore : IPengxStore
         public IBackupRepository Backups => this;
 
         public INetworkRepository Networks => this;
+
+        public IDnsRepository Dns => this;
+
+        public ISriovRepository SriovCards => this;
+
+        public IStorageLayerRepository StorageLayers => this;
+
+        public IOcfs2NodeRepository Ocfs2Nodes => this;
 
         public Task SaveAsync(CancellationToken cancellationToken = default)
         {
@@ -359,6 +393,62 @@ public sealed class InMemoryStore : IPengxStore
         public void Update(Network row) => _changes.Add(Tables.Networks.Update(row));
 
         public void Delete(Network row) => _changes.Add(Tables.Networks.Delete(row));
+
+        Task<DnsServers?> IDnsRepository.FindAsync(int id, CancellationToken cancellationToken) => One(tables => tables.Dns.Find(id), cancellationToken);
+
+        Task<IReadOnlyList<DnsServers>> IDnsRepository.ListByPmAsync(PmId pm, CancellationToken cancellationToken) =>
+            Some(tables => tables.Dns.Rows.Where(row => row.Pm == pm).OrderBy(row => row.Id), cancellationToken);
+
+        Task<int> IDnsRepository.NextIdAsync(CancellationToken cancellationToken) =>
+            One(tables => tables.LastDns = Math.Max(tables.LastDns, tables.Dns.Rows.Select(row => row.Id).DefaultIfEmpty().Max()) + 1, cancellationToken);
+
+        public void Add(DnsServers row) => _changes.Add(Tables.Dns.Add(row));
+
+        public void Update(DnsServers row) => _changes.Add(Tables.Dns.Update(row));
+
+        public void Delete(DnsServers row) => _changes.Add(Tables.Dns.Delete(row));
+
+        Task<SriovCard?> ISriovRepository.FindAsync(int id, CancellationToken cancellationToken) => One(tables => tables.SriovCards.Find(id), cancellationToken);
+
+        Task<IReadOnlyList<SriovCard>> ISriovRepository.ListByPmAsync(PmId pm, CancellationToken cancellationToken) =>
+            Some(tables => tables.SriovCards.Rows.Where(row => row.Pm == pm).OrderBy(row => row.PhysicalFunction, StringComparer.Ordinal), cancellationToken);
+
+        Task<int> ISriovRepository.NextIdAsync(CancellationToken cancellationToken) =>
+            One(tables => tables.LastSriovCard = Math.Max(tables.LastSriovCard, tables.SriovCards.Rows.Select(row => row.Id).DefaultIfEmpty().Max()) + 1, cancellationToken);
+
+        public void Add(SriovCard row) => _changes.Add(Tables.SriovCards.Add(row));
+
+        public void Update(SriovCard row) => _changes.Add(Tables.SriovCards.Update(row));
+
+        public void Delete(SriovCard row) => _changes.Add(Tables.SriovCards.Delete(row));
+
+        Task<StorageLayer?> IStorageLayerRepository.FindAsync(int id, CancellationToken cancellationToken) => One(tables => tables.StorageLayers.Find(id), cancellationToken);
+
+        Task<IReadOnlyList<StorageLayer>> IStorageLayerRepository.ListByPmAsync(PmId pm, CancellationToken cancellationToken) =>
+            Some(tables => tables.StorageLayers.Rows.Where(row => row.Pm == pm).OrderBy(row => row.Id), cancellationToken);
+
+        Task<int> IStorageLayerRepository.NextIdAsync(CancellationToken cancellationToken) =>
+            One(tables => tables.LastStorageLayer = Math.Max(tables.LastStorageLayer, tables.StorageLayers.Rows.Select(row => row.Id).DefaultIfEmpty().Max()) + 1, cancellationToken);
+
+        public void Add(StorageLayer row) => _changes.Add(Tables.StorageLayers.Add(row));
+
+        public void Update(StorageLayer row) => _changes.Add(Tables.StorageLayers.Update(row));
+
+        public void Delete(StorageLayer row) => _changes.Add(Tables.StorageLayers.Delete(row));
+
+        Task<Ocfs2Node?> IOcfs2NodeRepository.FindAsync(int id, CancellationToken cancellationToken) => One(tables => tables.Ocfs2Nodes.Find(id), cancellationToken);
+
+        Task<IReadOnlyList<Ocfs2Node>> IOcfs2NodeRepository.ListByStorageAsync(int storage, CancellationToken cancellationToken) =>
+            Some(tables => tables.Ocfs2Nodes.Rows.Where(row => row.Storage == storage).OrderBy(row => row.Number), cancellationToken);
+
+        Task<int> IOcfs2NodeRepository.NextIdAsync(CancellationToken cancellationToken) =>
+            One(tables => tables.LastOcfs2Node = Math.Max(tables.LastOcfs2Node, tables.Ocfs2Nodes.Rows.Select(row => row.Id).DefaultIfEmpty().Max()) + 1, cancellationToken);
+
+        public void Add(Ocfs2Node row) => _changes.Add(Tables.Ocfs2Nodes.Add(row));
+
+        public void Update(Ocfs2Node row) => _changes.Add(Tables.Ocfs2Nodes.Update(row));
+
+        public void Delete(Ocfs2Node row) => _changes.Add(Tables.Ocfs2Nodes.Delete(row));
 
         private Tables Tables => store._tables;
 

@@ -160,5 +160,78 @@ public static class SampleRows
         BridgePorts = ["eth0", "eth1"],
         BondSlaves = ["eth2", "eth3"],
         BondMode = BondMode.LinkAggregation,
+        Mtu = 9000,
+        VlanId = 42,
+        VlanDevice = "eth7",
+        Managed = true,
+    };
+
+    /// <summary>The name servers of a physical machine.</summary>
+    /// <param name="pm">The physical machine.</param>
+    /// <param name="id">Its number.</param>
+    public static DnsServers Dns(PmId pm, int id = 1) => new()
+    {
+        Id = id,
+        Pm = pm,
+        Address1 = IPAddress.Parse("192.0.2.53"),
+        Address2 = IPAddress.Parse("2001:db8::53"),
+    };
+
+    /// <summary>A card with virtual functions.</summary>
+    /// <param name="pm">Its physical machine.</param>
+    /// <param name="id">Its number.</param>
+    /// <param name="name">Its physical function.</param>
+    public static SriovCard SriovCard(PmId pm, int id = 1, string name = "eth0") => new()
+    {
+        Id = id,
+        Pm = pm,
+        PhysicalFunction = name,
+        VirtualFunctions = [new PciAddress(0, 3, 16, 0), new PciAddress(1, 0xff, 31, 7)],
+    };
+
+    /// <summary>A layer of storage, with fields of every category.</summary>
+    /// <param name="pm">Its physical machine.</param>
+    /// <param name="id">Its number; also the end of its mount point.</param>
+    public static StorageLayer StorageLayer(PmId pm, int id = 1) => new()
+    {
+        Id = id,
+        Pm = pm,
+        Category = StorageCategory.Drbd,
+        Name = "vm/disk",
+        Size = new DataSize((3L << 40) + 512),
+        Free = new DataSize(1L << 33),
+        Uuid = "GdK6Jl-8Hsz-oa3k",
+        MountPoint = string.Create(CultureInfo.InvariantCulture, $"/mnt/{id}"),
+        FileSystem = "xfs",
+        MountOptions = "nosuid,nodev",
+        TargetIp = IPAddress.Parse("2001:db8::3260"),
+        TargetPort = 3261,
+        Target = "iqn.2026-11.example:vm",
+        Lun = 7,
+        ChapUser = "host1",
+        PhysicalVolumeIds = ["pv1", "pv2"],
+        LogicalVolumeCount = 3,
+        VolumeGroupId = "vg",
+        DeviceId = "/dev/sdb",
+        DrbdResourceName = "r0",
+        DrbdDisk = "/dev/sdc",
+        DrbdPeerIps = [IPAddress.Parse("192.0.2.2"), IPAddress.Parse("192.0.2.3")],
+        DrbdIp = IPAddress.Parse("192.0.2.1"),
+        DrbdMinor = 4,
+        DrbdPort = 7799,
+    };
+
+    /// <summary>A node of an OCFS2 cluster.</summary>
+    /// <param name="pm">The physical machine that it is.</param>
+    /// <param name="storage">The layer's number.</param>
+    /// <param name="id">Its number; also its slot.</param>
+    public static Ocfs2Node Ocfs2Node(PmId pm, int storage = 1, int id = 1) => new()
+    {
+        Id = id,
+        Storage = storage,
+        Pm = pm,
+        PeerIp = IPAddress.Parse("192.0.2.7"),
+        PeerName = string.Create(CultureInfo.InvariantCulture, $"node{id}"),
+        Number = id,
     };
 }

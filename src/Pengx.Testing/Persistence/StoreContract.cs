@@ -65,6 +65,96 @@ public abstract class StoreContract
         Assert.Equal(network, foundNetwork with { BridgePorts = network.BridgePorts, BondSlaves = network.BondSlaves });
     }
 
+    /// <summary>Nothing of a host's storage layers, name servers and cards is lost between a record and its row.</summary>
+    [Fact]
+    public async Task What_a_host_is_made_of_comes_back_as_it_was_saved()
+    {
+        var store = await CreateAsync().ConfigureAwait(false);
+        var pm = SampleRows.Pm();
+        var (layer, node, dns, card) = (SampleRows.StorageLayer(pm.Id), SampleRows.Ocfs2Node(pm.Id), SampleRows.Dns(pm.Id), SampleRows.SriovCard(pm.Id));
+        var bare = new StorageLayer { Id = 2, Pm = pm.Id, Category = StorageCategory.PhysicalVolume };
+        var (bareDns, bareCard) = (new DnsServers { Id = 2, Pm = PmId.New() }, card with { Id = 2, PhysicalFunction = "eth1", VirtualFunctions = [] });
+        await SaveAsync(store, session =>
+        {
+            session.PhysicalMachines.Add(pm);
+            session.PhysicalMachines.Add(SampleRows.Pm("other") with { Id = bareDns.Pm });
+            session.StorageLayers.Add(layer);
+            session.StorageLayers.Add(bare);
+            session.Ocfs2Nodes.Add(node);
+            session.Dns.Add(dns);
+            session.Dns.Add(bareDns);
+            session.SriovCards.Add(card);
+            session.SriovCards.Add(bareCard);
+        }).ConfigureAwait(false);
+
+        // Records compare their lists by reference.
+        foreach (var saved in (StorageLayer[])[layer, bare])
+        {
+            var found = Assert.IsType<StorageLayer>(await ReadAsync(store, session => session.StorageLayers.FindAsync(saved.Id, Token)).ConfigureAwait(false));
+            Assert.Equal(saved.PhysicalVolumeIds, found.PhysicalVolumeIds);
+            Assert.Equal(saved.DrbdPeerIps, found.DrbdPeerIps);
+            Assert.Equal(saved, found with { PhysicalVolumeIds = saved.PhysicalVolumeIds, DrbdPeerIps = saved.DrbdPeerIps });
+        }
+
+        foreach (var saved in (SriovCard[])[card, bareCard])
+        {
+            var found = Assert.IsType<SriovCard>(await ReadAsync(store, session => session.SriovCards.FindAsync(saved.Id, Token)).ConfigureAwait(false));
+            Assert.Equal(saved.VirtualFunctions, found.VirtualFunctions);
+            Assert.Equal(saved, found with { VirtualFunctions = saved.VirtualFunctions });
+        }
+
+        Assert.Equal(node, await ReadAsync(store, session => session.Ocfs2Nodes.FindAsync(node.Id, Token)).ConfigureAwait(false));
+        Assert.Equal(dns, await ReadAsync(store, session => session.Dns.FindAsync(dns.Id, Token)).ConfigureAwait(false));
+        Assert.Equal(bareDns, await ReadAsync(store, session => session.Dns.FindAsync(bareDns.Id, Token)).ConfigureAwait(false));
+
+        Assert.Equal([1, 2], (await ReadAsync(store, session => session.StorageLayers.ListByPmAsync(pm.Id, Token)).ConfigureAwait(false)).Select(row => row.Id));
+        Assert.Equal([1], (await ReadAsync(store, session => session.Ocfs2Nodes.ListByStorageAsync(1, Token)).ConfigureAwait(false)).Select(row => row.Id));
+        Assert.Equal([1], (await ReadAsync(store, session => session.Dns.ListByPmAsync(pm.Id, Token)).ConfigureAwait(false)).Select(row => row.Id));
+        Assert.Equal(["eth0", "eth1"], (await ReadAsync(store, session => session.SriovCards.ListByPmAsync(pm.Id, Token)).ConfigureAwait(false)).Select(row => row.PhysicalFunction));
+        Assert.Empty(await ReadAsync(store, session => session.StorageLayers.ListByPmAsync(PmId.New(), Token)).ConfigureAwait(false));
+
+        // Numbers of their own, and revisions.
+        Assert.Equal(3, await ReadAsync(store, session => session.StorageLayers.NextIdAsync(Token)).ConfigureAwait(false));
+        Assert.Equal(2, await ReadAsync(store, session => session.Ocfs2Nodes.NextIdAsync(Token)).ConfigureAwait(false));
+        Assert.Equal(3, await ReadAsync(store, session => session.Dns.NextIdAsync(Token)).ConfigureAwait(false));
+        Assert.Equal(3, await ReadAsync(store, session => session.SriovCards.NextIdAsync(Token)).ConfigureAwait(false));
+        foreach (var change in (Action<IStoreSession>[])
+            [session => session.StorageLayers.Update(layer), session => session.Ocfs2Nodes.Update(node), session => session.Dns.Update(dns), session => session.SriovCards.Update(card)])
+        {
+            await SaveAsync(store, change).ConfigureAwait(false);
+            await Assert.ThrowsAsync<ConcurrencyException>(() => SaveAsync(store, change)).ConfigureAwait(false);
+        }
+
+        await SaveAsync(store, session =>
+        {
+            session.Ocfs2Nodes.Delete(node with { Revision = 1 });
+            session.StorageLayers.Delete(layer with { Revision = 1 });
+        }).ConfigureAwait(false);
+        Assert.Null(await ReadAsync(store, session => session.StorageLayers.FindAsync(layer.Id, Token)).ConfigureAwait(false));
+    }
+
+    /// <summary>What a host can have once only is refused by name.</summary>
+    [Fact]
+    public async Task What_a_host_has_once_is_unique()
+    {
+        var store = await CreateAsync().ConfigureAwait(false);
+        var pm = SampleRows.Pm();
+        await SaveAsync(store, session =>
+        {
+            session.PhysicalMachines.Add(pm);
+            session.Networks.Add(SampleRows.Network(pm.Id));
+            session.Dns.Add(SampleRows.Dns(pm.Id));
+            session.SriovCards.Add(SampleRows.SriovCard(pm.Id));
+            session.StorageLayers.Add(SampleRows.StorageLayer(pm.Id));
+            session.Ocfs2Nodes.Add(SampleRows.Ocfs2Node(pm.Id));
+        }).ConfigureAwait(false);
+        await AssertTakenAsync(store, "name", "xenbr0", session => session.Networks.Add(SampleRows.Network(pm.Id, 2))).ConfigureAwait(false);
+        await AssertTakenAsync(store, "pm", pm.Id.ToString(), session => session.Dns.Add(SampleRows.Dns(pm.Id, 2))).ConfigureAwait(false);
+        await AssertTakenAsync(store, "pf", "eth0", session => session.SriovCards.Add(SampleRows.SriovCard(pm.Id, 2))).ConfigureAwait(false);
+        await AssertTakenAsync(store, "mount_point", "/mnt/1", session => session.StorageLayers.Add(SampleRows.StorageLayer(pm.Id, 2) with { MountPoint = "/mnt/1" })).ConfigureAwait(false);
+        await AssertTakenAsync(store, "number", "1", session => session.Ocfs2Nodes.Add(SampleRows.Ocfs2Node(pm.Id, 1, 2) with { Number = 1 })).ConfigureAwait(false);
+    }
+
     /// <summary>What was not given comes back as not given.</summary>
     [Fact]
     public async Task Missing_fields_come_back_missing()
@@ -78,6 +168,7 @@ public abstract class StoreContract
         var network = SampleRows.Network(pm.Id) with
         {
             Mac = null, IpAddress = null, PrefixLength = null, Gateway = null, BridgeType = null, BondMode = null, BridgePorts = [], BondSlaves = [],
+            Mtu = null, VlanId = null, VlanDevice = null, Managed = false,
         };
         await SaveAsync(store, session =>
         {

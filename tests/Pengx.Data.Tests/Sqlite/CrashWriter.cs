@@ -34,7 +34,7 @@ internal static class CrashWriter
 
             // Two rows in one transaction: the one without the other would be a torn write.
             session.Storlinks.Add(SampleRows.Storlink(pm, number.Value, string.Create(CultureInfo.InvariantCulture, $"link{number}")));
-            session.Networks.Add(SampleRows.Network(pm, number.Value));
+            session.Networks.Add(SampleRows.Network(pm, number.Value, $"eth{number.Value}"));
             await session.SaveAsync();
             Say(string.Create(CultureInfo.InvariantCulture, $"saved {number}"));
 

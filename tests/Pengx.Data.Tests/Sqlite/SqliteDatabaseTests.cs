@@ -64,7 +64,7 @@ public sealed class SqliteDatabaseTests : IAsyncDisposable
         var pm = SampleRows.Pm();
         await SaveAsync(stores[0], session => session.PhysicalMachines.Add(pm));
         await Task.WhenAll(Enumerable.Range(1, 50).Select(number => Task.Run(
-            () => SaveAsync(stores[number % 2], session => session.Networks.Add(SampleRows.Network(pm.Id, number))), Token)));
+            () => SaveAsync(stores[number % 2], session => session.Networks.Add(SampleRows.Network(pm.Id, number, $"eth{number}"))), Token)));
 
         await using var session = await stores[0].OpenAsync(Token);
         Assert.Equal(50, (await session.Networks.ListByPmAsync(pm.Id, Token)).Count);

@@ -19,6 +19,67 @@ public sealed class UseCaseCrashTests
         ["pm.update-authorized-keys"] = new(
             async (world, _) => await world.Inner.AddPeerAsync("pm2", SshKeys.Ed25519),
             (world, token) => world.Inner.Hosts.UpdateAuthorizedKeysAsync(null, token)),
+        ["network.create"] = new(
+            (_, _) => Task.CompletedTask,
+            (world, token) => world.Inner.Get<Networks>().CreateAsync(Bridge, null, token)),
+        ["network.update"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<Networks>().CreateAsync(Bridge, null, token)),
+            (world, token) => world.Inner.Get<Networks>().UpdateAsync(1, new NetworkRequest { Mtu = 9000, BridgePorts = "eth1" }, null, token)),
+        ["network.delete"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<Networks>().CreateAsync(Bridge, null, token)),
+            (world, token) => world.Inner.Get<Networks>().DeleteAsync(1, null, token)),
+        ["dns.create"] = new(
+            (_, _) => Task.CompletedTask,
+            (world, token) => world.Inner.Get<NameServers>().CreateAsync("192.0.2.53", null, null, token)),
+        ["dns.update"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<NameServers>().CreateAsync("192.0.2.53", null, null, token)),
+            (world, token) => world.Inner.Get<NameServers>().UpdateAsync(1, "2001:db8::53", "192.0.2.53", null, token)),
+        ["dns.delete"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<NameServers>().CreateAsync("192.0.2.53", null, null, token)),
+            (world, token) => world.Inner.Get<NameServers>().DeleteAsync(1, null, token)),
+        ["sriov.create"] = new(
+            (world, _) => world.Inner.LayCardAsync("eth0", 4),
+            (world, token) => world.Inner.Get<SriovCards>().CreateAsync("eth0", 3, null, token)),
+        ["sriov.update"] = new(
+            async (world, token) =>
+            {
+                await world.Inner.LayCardAsync("eth0", 4);
+                await world.Inner.DoneAsync(world.Inner.Get<SriovCards>().CreateAsync("eth0", null, null, token));
+            },
+            (world, token) => world.Inner.Get<SriovCards>().UpdateAsync(1, 4, null, token)),
+        ["sriov.delete"] = new(
+            async (world, token) =>
+            {
+                await world.Inner.LayCardAsync("eth0", 4);
+                await world.Inner.DoneAsync(world.Inner.Get<SriovCards>().CreateAsync("eth0", 2, null, token));
+            },
+            (world, token) => world.Inner.Get<SriovCards>().DeleteAsync(1, null, token)),
+        ["storage.create"] = new(
+            (_, _) => Task.CompletedTask,
+            (world, token) => world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token)),
+        ["storage.attach"] = new(
+            async (world, token) =>
+            {
+                await world.Inner.DoneAsync(world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token));
+                Directory.Delete(world.Inner.LocalDirectory.MountPoint!);
+            },
+            (world, token) => world.Inner.Get<StorageLayers>().AttachAsync(1, null, token)),
+        ["storage.detach"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token)),
+            (world, token) => world.Inner.Get<StorageLayers>().DetachAsync(1, null, token))
+        {
+            // A directory is where it is.
+            LooksTheSame = true,
+        },
+        ["storage.resize"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token)),
+            (world, token) => world.Inner.Get<StorageLayers>().ResizeAsync(1, null, null, token))
+        {
+            LooksTheSame = true,
+        },
+        ["storage.delete"] = new(
+            (world, token) => world.Inner.DoneAsync(world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token)),
+            (world, token) => world.Inner.Get<StorageLayers>().DeleteAsync(1, null, token)),
         ["template.add"] = new(
             async (world, token) =>
             {
@@ -197,6 +258,8 @@ public sealed class UseCaseCrashTests
         },
     };
 
+    private static NetworkRequest Bridge => new() { Name = "xenbr5", Category = NetworkCategory.Bridge, BridgePorts = "eth0", Method = AddressMethod.Static, IpAddress = "192.0.2.9", PrefixLength = 24 };
+
     public static TheoryData<string> Names => [.. s_scenarios.Keys];
 
     [Theory]
@@ -218,7 +281,8 @@ public sealed class UseCaseCrashTests
     [Fact]
     public void Every_workflow_has_a_scenario()
     {
-        var kinds = WorkflowCatalog.All.Select(select => select(new WorkflowCatalog(null!)).Name);
+        var kinds = WorkflowCatalog.All.Select(select => select(new WorkflowCatalog(null!)).Name)
+            .Concat(HostWorkflows.All.Select(select => select(new HostWorkflows(null!, null!, null!, null!)).Name));
         Assert.Empty(kinds.Except(s_scenarios.Keys.Concat(SnapshotCrashTests.Names.Select(row => row.Data)).Select(key => key.Split(',')[0])));
     }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using Pengx.Storage;
 using Pengx.Testing;
 
 namespace Pengx.Orchestration.Tests;
@@ -38,6 +39,16 @@ internal sealed class World : IAsyncDisposable
     public Func<IEnumerable<InterfaceAddress>> Addresses { get; set; } = () => [];
 
     public Action<MachineOptions> Configure { get; set; } = _ => { };
+
+    /// <summary>What a test registers instead of, or beside, the usual.</summary>
+    public Action<IServiceCollection> Register { get; set; } = _ => { };
+
+    /// <summary>Stands for sysfs, where cards with virtual functions are looked for.</summary>
+    public string Sys => Path.Combine(Home, "sys");
+
+    public string ResolvConf => Path.Combine(Home, "resolv.conf");
+
+    public bool ApplyNetworks { get; set; }
 
     public VirtualMachines Machines => Get<VirtualMachines>();
 
@@ -83,6 +94,11 @@ internal sealed class World : IAsyncDisposable
         services.AddSingleton(Host);
         services.AddSingleton(Pm);
         services.AddSingleton(new HostInterfaces(Path.Combine(Home, "net"), () => Addresses()));
+        services.Configure<HostNetworkOptions>(options => (options.Apply, options.ResolvConf, options.Sys) = (ApplyNetworks, ResolvConf, Sys));
+        services.Configure<StorageLayerOptions>(options => options.SecretDirectory = Path.Combine(Home, "secrets"));
+        services.AddSingleton<IPlanExecutor>(new StoragePlanExecutor(new ProcessRunner()));
+        services.AddSingleton<IStorageLayerDriver>(new LocalLayers(new ProcessRunner(), leaseDirectory: Path.Combine(Home, "leases")));
+        Register(services);
         services.Configure<MachineOptions>(options =>
         {
             options.ShutdownWait = TimeSpan.FromMilliseconds(100);
@@ -259,6 +275,33 @@ internal sealed class World : IAsyncDisposable
         {
             var guest = Host.Guest(status.Id);
             Line($"{status.State} {status.Id} {guest.Name} {status.Cpus} {status.Memory} {string.Join(' ', guest.Disks.Select(disk => disk.Id))} {string.Join(' ', guest.Nics)} starts {guest.Starts}");
+        }
+
+        foreach (var row in await session.Networks.ListByPmAsync(Pm.Id, Token))
+        {
+            Line($"{row with { Revision = 0 }} {string.Join(' ', row.BridgePorts)} {string.Join(' ', row.BondSlaves)}");
+        }
+
+        foreach (var row in await session.Dns.ListByPmAsync(Pm.Id, Token))
+        {
+            Line(row with { Revision = 0 });
+        }
+
+        foreach (var row in await session.SriovCards.ListByPmAsync(Pm.Id, Token))
+        {
+            Line($"{row.Id} {row.PhysicalFunction} {string.Join(' ', row.VirtualFunctions)}");
+        }
+
+        foreach (var row in await session.StorageLayers.ListByPmAsync(Pm.Id, Token))
+        {
+            // The size of the disk that the tests run on is nothing that they can hold still.
+            Line($"{row.Id} {row.Category} {row.Name} {row.MountPoint}");
+        }
+
+        string[] files = Directory.Exists(Home) ? Directory.GetFileSystemEntries(Home, "*", SearchOption.AllDirectories) : [];
+        foreach (var file in files.Order(StringComparer.Ordinal))
+        {
+            Line(file.StartsWith(Sys, StringComparison.Ordinal) || file == ResolvConf ? $"{file} {(File.Exists(file) ? await File.ReadAllTextAsync(file, Token) : "")}" : file.Contains("leases", StringComparison.Ordinal) ? "" : file);
         }
 
         if (File.Exists(AuthorizedKeys))

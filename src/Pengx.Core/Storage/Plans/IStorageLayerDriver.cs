@@ -59,6 +59,13 @@ public sealed record StorageOrder
 
     /// <summary>Leave to overwrite the signature that was found and shown; a device proven blank needs none.</summary>
     public FormatConsent? Consent { get; init; }
+
+    /// <summary>The file, readable by its owner only, that holds the secret of <see cref="StorageLayer.ChapUser"/>; the secret itself
+    /// is in no order, plan or log.</summary>
+    public string? ChapSecretFile { get; init; }
+
+    /// <summary>The nodes of an OCFS2 volume's cluster, this host among them.</summary>
+    public IReadOnlyList<Ocfs2Node> Nodes { get; init; } = [];
 }
 
 /// <summary>A layer of storage as it was found.</summary>

@@ -1,0 +1,260 @@
+using System.Text.Json.Serialization.Metadata;
+
+namespace Pengx.Orchestration;
+
+internal sealed class StorageState
+{
+    /// <summary>The row as it is, and after the work as it was found.</summary>
+    public required StorageLayer Layer { get; set; }
+
+    public required StorageOrder Order { get; init; }
+
+    /// <summary>Whether the layer was there before: then it is not taken away again.</summary>
+    public bool Existed { get; init; }
+
+    /// <summary>Whether it was usable before.</summary>
+    public bool WasAttached { get; init; }
+}
+
+/// <summary>The base of the workflows on one layer: the driver plans, guards, executes and reads back; then the row follows.</summary>
+internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers drivers, string verb, string noun) : Workflow<StorageState>
+{
+    protected Workplace Place { get; } = place;
+
+    protected StorageLayerDrivers Drivers { get; } = drivers;
+
+    public override string Name => $"storage.{verb}";
+
+    public override JsonTypeInfo<StorageState> StateType => JournalJson.Default.StorageState;
+
+    public override string Target(StorageState state) => $"storage/{state.Layer.Id}";
+
+    public override string Describe(StorageState state) => $"the {noun} of storage {state.Layer.Id}";
+
+    // Layers lie on each other: one change at a time on a host.
+    public override IReadOnlyList<ResourceLock> Locks(StorageState state) => [new($"storages/{state.Layer.Pm}")];
+
+    /// <summary>Carries the order out, and takes what was found into the state.</summary>
+    protected async Task ExecuteAsync(StepContext<StorageState> context, StorageVerb verb, CancellationToken cancellationToken)
+    {
+        var order = context.State.Order with { Verb = verb };
+        var found = await Drivers.Get(order.Layer.Category).ExecuteAsync(order, null, cancellationToken).ConfigureAwait(false);
+        if (found is not null)
+        {
+            context.State.Layer = found.Layer with { Id = context.State.Layer.Id, Pm = context.State.Layer.Pm, Name = found.Name, Revision = context.State.Layer.Revision };
+        }
+    }
+
+    protected Step<StorageState> Record() => new("record", (context, cancellationToken) => Place.Store.ChangeAsync(
+        async session =>
+        {
+            if (await session.StorageLayers.FindAsync(context.State.Layer.Id, cancellationToken).ConfigureAwait(false) is { } row)
+            {
+                session.StorageLayers.Update(context.State.Layer with { Revision = row.Revision });
+            }
+        },
+        cancellationToken))
+    {
+        IsSwitch = true,
+    };
+}
+
+internal sealed class CreateStorage(Workplace place, StorageLayerDrivers drivers) : StorageWorkflow(place, drivers, "create", "creation")
+{
+    public override IReadOnlyList<Step<StorageState>> Steps =>
+    [
+        new(
+            "prepare",
+            (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Create, cancellationToken),
+            async (context, cancellationToken) =>
+            {
+                var state = context.State;
+                if (!state.Existed)
+                {
+                    await ExecuteAsync(context, StorageVerb.Delete, cancellationToken).ConfigureAwait(false);
+                }
+                else if (!state.WasAttached)
+                {
+                    await ExecuteAsync(context, StorageVerb.Detach, cancellationToken).ConfigureAwait(false);
+                }
+
+                StorageSecrets.Forget(state.Order.ChapSecretFile);
+            }),
+        new("record", async (context, cancellationToken) =>
+        {
+            var state = context.State;
+            await Place.Store.ChangeAsync(
+                async session =>
+                {
+                    if (await session.StorageLayers.FindAsync(state.Layer.Id, cancellationToken).ConfigureAwait(false) is null)
+                    {
+                        session.StorageLayers.Add(state.Layer with { Revision = 0 });
+                    }
+
+                    foreach (var node in state.Order.Nodes)
+                    {
+                        if (await session.Ocfs2Nodes.FindAsync(node.Id, cancellationToken).ConfigureAwait(false) is null)
+                        {
+                            session.Ocfs2Nodes.Add(node with { Revision = 0 });
+                        }
+                    }
+                },
+                cancellationToken).ConfigureAwait(false);
+        })
+        {
+            IsSwitch = true,
+        },
+        new("forget secret", (context, _) =>
+        {
+            // The initiator has it in its own file now.
+            StorageSecrets.Forget(context.State.Order.ChapSecretFile);
+            return Task.CompletedTask;
+        }),
+    ];
+
+    public override string Succeeded(StorageState state) => $"Storage {state.Layer.Id} ({state.Layer.Name}) was created.";
+
+    public override string? Created(StorageState state) => $"storage/{state.Layer.Id}";
+}
+
+internal sealed class AttachStorage(Workplace place, StorageLayerDrivers drivers) : StorageWorkflow(place, drivers, "attach", "attachment")
+{
+    public override IReadOnlyList<Step<StorageState>> Steps =>
+    [
+        new(
+            "attach",
+            (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Attach, cancellationToken),
+            (context, cancellationToken) => context.State.WasAttached ? Task.CompletedTask : ExecuteAsync(context, StorageVerb.Detach, cancellationToken)),
+        Record(),
+    ];
+
+    public override string Succeeded(StorageState state) => $"Storage {state.Layer.Id} ({state.Layer.Name}) is attached.";
+}
+
+internal sealed class DetachStorage(Workplace place, StorageLayerDrivers drivers) : StorageWorkflow(place, drivers, "detach", "detachment")
+{
+    public override IReadOnlyList<Step<StorageState>> Steps =>
+    [
+        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, cancellationToken)),
+        new(
+            "detach",
+            (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Detach, cancellationToken),
+            (context, cancellationToken) => context.State.WasAttached ? ExecuteAsync(context, StorageVerb.Attach, cancellationToken) : Task.CompletedTask),
+        Record(),
+    ];
+
+    public override string Succeeded(StorageState state) => $"Storage {state.Layer.Id} ({state.Layer.Name}) is detached; nothing on it was lost.";
+}
+
+internal sealed class ResizeStorage(Workplace place, StorageLayerDrivers drivers) : StorageWorkflow(place, drivers, "resize", "resize")
+{
+    // What has grown is not made smaller again; ordered again, it goes on.
+    public override IReadOnlyList<Step<StorageState>> Steps => [new("resize", (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Resize, cancellationToken)), Record()];
+
+    public override string Succeeded(StorageState state) => $"Storage {state.Layer.Id} ({state.Layer.Name}) has {state.Layer.Size.MiB} MiB.";
+}
+
+internal sealed class DeleteStorage(Workplace place, StorageLayerDrivers drivers) : StorageWorkflow(place, drivers, "delete", "deletion")
+{
+    public override IReadOnlyList<Step<StorageState>> Steps =>
+    [
+        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, cancellationToken)),
+        new("delete", (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Delete, cancellationToken)),
+        new("remove row", (context, cancellationToken) => Place.Store.ChangeAsync(
+            async session =>
+            {
+                foreach (var node in await session.Ocfs2Nodes.ListByStorageAsync(context.State.Layer.Id, cancellationToken).ConfigureAwait(false))
+                {
+                    session.Ocfs2Nodes.Delete(node);
+                }
+
+                if (await session.StorageLayers.FindAsync(context.State.Layer.Id, cancellationToken).ConfigureAwait(false) is { } row)
+                {
+                    session.StorageLayers.Delete(row);
+                }
+            },
+            cancellationToken))
+        {
+            IsSwitch = true,
+        },
+    ];
+
+    public override string Succeeded(StorageState state) => $"Storage {state.Layer.Id} ({state.Layer.Name}) was deleted.";
+}
+
+/// <summary>Finds the driver of a layer's category.</summary>
+internal sealed class StorageLayerDrivers(IEnumerable<IStorageLayerDriver> drivers)
+{
+    private readonly IReadOnlyList<IStorageLayerDriver> _drivers = [.. drivers];
+
+    public IStorageLayerDriver? Find(StorageCategory category) => _drivers.FirstOrDefault(driver => driver.Serves(category));
+
+    /// <exception cref="StorageException">Nothing here works on that category.</exception>
+    public IStorageLayerDriver Get(StorageCategory category) => Find(category) ?? throw new StorageException($"Storage of the category {StorageRules.Text(category)} cannot be prepared on this PM: no driver for it is configured.");
+}
+
+internal static class StorageUse
+{
+    /// <exception cref="InUseException">A storage link lies on the layer.</exception>
+    public static Task DemandUnusedAsync(Workplace place, StorageLayer layer, CancellationToken cancellationToken) => place.Store.ReadAsync(
+        async session =>
+        {
+            var group = layer is { Category: StorageCategory.VolumeGroup, Name: { } name } ? $"/dev/{name}" : null;
+            foreach (var storlink in await session.Storlinks.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false))
+            {
+                if (storlink.Pm == layer.Pm && (storlink.Link == group
+                    || (layer.MountPoint is { } point && (storlink.Link == point || storlink.Link.StartsWith($"{point}/", StringComparison.Ordinal)))))
+                {
+                    throw new InUseException($"Storage {layer.Id} is what storlink '{storlink.Name}' ({storlink.Link}) lies on; delete that first.");
+                }
+            }
+
+            return true;
+        },
+        cancellationToken);
+}
+
+/// <summary>Keeps a secret between its request and the tool that is to know it: in a file of the owner's alone.</summary>
+internal static class StorageSecrets
+{
+    public static string? Keep(string directory, string? secret)
+    {
+        if (secret is null)
+        {
+            return null;
+        }
+
+        try
+        {
+            const UnixFileMode Owner = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            var path = Path.Combine(directory, Guid.NewGuid().ToString("N"));
+            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+            if (OperatingSystem.IsWindows())
+            {
+                Directory.CreateDirectory(directory);
+            }
+            else
+            {
+                Directory.CreateDirectory(directory, Owner | UnixFileMode.UserExecute);
+                options.UnixCreateMode = Owner;
+            }
+
+            using var file = new FileStream(path, options);
+            file.Write(System.Text.Encoding.ASCII.GetBytes(secret));
+            file.Flush(flushToDisk: true);
+            return path;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException($"The directory for secrets, {directory}, cannot be used: {error.Message}", error);
+        }
+    }
+
+    public static void Forget(string? path)
+    {
+        if (path is not null)
+        {
+            File.Delete(path);
+        }
+    }
+}

@@ -1,0 +1,492 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Xml;
+using System.Xml.Linq;
+using Microsoft.Extensions.Logging;
+
+namespace Pengx.Storage;
+
+/// <summary>How <see cref="DrbdLayers"/> works.</summary>
+public sealed class DrbdOptions
+{
+    /// <summary>Where resource files lie.</summary>
+    /// <value><c>/etc/drbd.d</c>.</value>
+    public string ConfigurationDirectory { get; set; } = "/etc/drbd.d";
+
+    /// <summary>This host's name, as <c>uname -n</c> tells it: drbdadm finds its own section by it.</summary>
+    /// <value>The host's name.</value>
+    public string HostName { get; set; } = Environment.MachineName;
+
+    /// <summary>How long one call may take.</summary>
+    /// <value>60 seconds.</value>
+    public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(60);
+}
+
+/// <summary>DRBD 9: writes a resource's file, makes its metadata, brings it up and down, promotes and demotes it.</summary>
+/// <remarks>
+/// A layer is ordered by <see cref="StorageLayer.DrbdResourceName"/>, <see cref="StorageLayer.DrbdDisk"/>, <see cref="StorageLayer.DrbdIp"/>,
+/// <see cref="StorageLayer.DrbdPeerIps"/> and <see cref="StorageLayer.DrbdMinor"/>, alike on all hosts. Creating brings it up as secondary;
+/// attaching makes this host the primary. Metadata that is there is used as it is. Whose data wins is never guessed: a split brain, and
+/// a resource of which no host has data that is up to date, are reported, and the latter is begun only with the consent
+/// <see cref="FirstSource"/>. Safe to use from many threads.
+/// </remarks>
+public sealed class DrbdLayers : IStorageLayerDriver
+{
+    /// <summary>The consent by which this host's data becomes everybody's when no host's is up to date.</summary>
+    public const string FirstSource = "use this host's data";
+
+    private const int FirstPort = 7788;
+    private const string Signature = "drbd";
+
+    private readonly IProcessRunner _runner;
+    private readonly DrbdOptions _options;
+    private readonly DeviceGuard _devices = new();
+    private readonly FormatGuard _formats;
+    private readonly LayerExecution _execution;
+
+    /// <summary>Makes a driver.</summary>
+    /// <param name="runner">Runs the programs.</param>
+    /// <param name="options">How it works; the defaults when not given.</param>
+    /// <param name="leaseDirectory">Where the locks between processes of this host lie.</param>
+    /// <param name="timeProvider">The clock; the system's when not given.</param>
+    /// <param name="logger">Told of every step.</param>
+    public DrbdLayers(IProcessRunner runner, DrbdOptions? options = null, string leaseDirectory = "/run/pengx/leases", TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null)
+    {
+        ArgumentNullException.ThrowIfNull(runner);
+        _runner = runner;
+        _options = options ?? new();
+        _formats = new(runner, _devices);
+        _execution = new(runner, leaseDirectory, timeProvider, logger);
+    }
+
+    /// <inheritdoc/>
+    public bool Serves(StorageCategory category) => category == StorageCategory.Drbd;
+
+    /// <inheritdoc/>
+    public Task<StorageLayerState?> ExecuteAsync(StorageOrder order, StoragePlan? shown = null, CancellationToken cancellationToken = default) =>
+        _execution.RunAsync(this, "drbd", order, shown, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<StoragePlan> PlanAsync(StorageOrder order, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(order);
+        LayerExecution.DemandServed(this, order);
+        var resource = ResourceOf(order.Layer);
+        var title = $"{order.Verb} DRBD resource {resource.Name} on {resource.Disk}";
+        var status = File.Exists(resource.File) || order.Verb is StorageVerb.Attach or StorageVerb.Detach ? await StatusAsync(resource.Name, cancellationToken).ConfigureAwait(false) : null;
+        switch (order.Verb)
+        {
+            case StorageVerb.Create:
+                return await PlanCreateAsync(order, resource, status, title, cancellationToken).ConfigureAwait(false);
+            case StorageVerb.Attach:
+                if (status is { } split && SplitBrain(split) is { } reason)
+                {
+                    throw new WrongStateException($"{reason} Nothing is done by guess: on the host whose changes shall be lost, run 'drbdadm -- --discard-my-data connect {resource.Name}', and on the other 'drbdadm connect {resource.Name}'.");
+                }
+
+                List<StorageStep> steps = status is null ? [Up(resource)] : [];
+                if (status?.Role != "Primary")
+                {
+                    steps.Add(Promote(resource, order.Consent?.Signature == FirstSource));
+                }
+
+                return LayerExecution.Plan(title, [.. steps]);
+            case StorageVerb.Detach:
+                return LayerExecution.Plan(title, status is null ? [] : [.. Leave(resource, status)]);
+            case StorageVerb.Resize:
+                return LayerExecution.Plan(title, status is null ? throw new WrongStateException($"DRBD resource {resource.Name} is not up; attach it first.") : new StorageStep
+                {
+                    Description = $"Take over the size that the disks of {resource.Name} have now on all hosts",
+                    Action = Tool(resource, "resize", resource.Name),
+                    Risk = StorageRisk.Reversible,
+                    After = IsUp(resource),
+                });
+            default:
+                List<StorageStep> last = status is null ? [] : [.. Leave(resource, status)];
+                if (_devices.Find(resource.Disk) is { } disk && File.Exists(resource.File) && await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
+                {
+                    last.Add(new()
+                    {
+                        Description = $"Wipe DRBD's metadata off {resource.Disk}",
+                        Action = Tool(resource, "wipe-md", "--force", resource.Name),
+                        Risk = StorageRisk.Destructive,
+                        NoReturn = true,
+                        Before = [_devices.IsStill(disk), _devices.IsUnused(disk)],
+                        After = new($"{resource.Disk} holds no metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? "it does" : null),
+                    });
+                }
+
+                if (File.Exists(resource.File))
+                {
+                    last.Add(new()
+                    {
+                        Description = $"Remove {resource.File}",
+                        Action = new NativeAction($"remove {resource.File}", _ =>
+                        {
+                            File.Delete(resource.File);
+                            return Task.CompletedTask;
+                        }),
+                        Risk = StorageRisk.Reversible,
+                        After = new($"there is no {resource.File}", _ => Task.FromResult(File.Exists(resource.File) ? "there is" : null)),
+                    });
+                }
+
+                return LayerExecution.Plan(title, [.. last]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        var resource = ResourceOf(layer);
+        if (!File.Exists(resource.File))
+        {
+            return null;
+        }
+
+        DrbdStatus? status;
+        try
+        {
+            status = await StatusAsync(resource.Name, cancellationToken).ConfigureAwait(false);
+        }
+        catch (UnavailableException error)
+        {
+            return new(layer, resource.Device, false) { Warnings = [error.Message] };
+        }
+
+        return new(layer with { Size = _devices.Find(resource.Device)?.Size ?? layer.Size }, resource.Device, status?.Role == "Primary") { Warnings = status is null ? [] : [.. WarningsOf(status)] };
+    }
+
+    private async Task<StoragePlan> PlanCreateAsync(StorageOrder order, Resource resource, DrbdStatus? status, string title, CancellationToken cancellationToken)
+    {
+        if (File.Exists(resource.File) && await File.ReadAllTextAsync(resource.File, cancellationToken).ConfigureAwait(false) is var there && there != resource.Text)
+        {
+            throw new WrongStateException($"There is a DRBD resource file {resource.File} already, and it says something else; it is not changed.");
+        }
+
+        var disk = _devices.Inspect(resource.Disk);
+        List<StorageStep> steps = [];
+        List<string> warnings = [];
+        if (!File.Exists(resource.File))
+        {
+            steps.Add(new()
+            {
+                Description = $"Write the resource file {resource.File}",
+                Action = new NativeAction($"write {resource.File}: {resource.Hosts.Count} hosts, {string.Join(", ", resource.Hosts.Select(host => host.Address))}, port {Text(resource.Port)}, {resource.Device} on {resource.Disk}", token => DurableTextAsync(resource.File, resource.Text, token)),
+                Risk = StorageRisk.Reversible,
+                After = new($"drbdadm reads {resource.Name} from it as it was meant", token => ReadsAsync(resource, token)),
+                Undo = new(new NativeAction($"remove {resource.File}", _ =>
+                {
+                    File.Delete(resource.File);
+                    return Task.CompletedTask;
+                })) { Needed = new($"there is a {resource.File}", _ => Task.FromResult(File.Exists(resource.File) ? null : "there is none")) },
+            });
+        }
+
+        if (await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
+        {
+            warnings.Add($"{resource.Disk} has metadata of DRBD already; it is used as it is.");
+        }
+        else
+        {
+            if (disk.Users.Count > 0)
+            {
+                throw new InUseException($"The device {resource.Disk} is used by {string.Join(", ", disk.Users)}.");
+            }
+
+            var consent = order.Consent?.Signature == FirstSource ? null : order.Consent;
+            await _formats.DemandFormattableAsync(disk, consent, cancellationToken).ConfigureAwait(false);
+            steps.Add(new()
+            {
+                Description = $"Make DRBD's metadata at the end of {resource.Disk}",
+                Action = Tool(resource, "create-md", "--force", $"--max-peers={Text(resource.Hosts.Count - 1)}", resource.Name),
+                Risk = StorageRisk.Destructive,
+                Before = [_devices.IsStill(disk), _devices.IsUnused(disk), _formats.IsFormattable(disk, consent)],
+                After = new($"{resource.Disk} holds metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? null : "it does not"),
+                Undo = new(Tool(resource, "wipe-md", "--force", resource.Name)) { Needed = new($"{resource.Disk} holds metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? null : "it does not") },
+            });
+        }
+
+        if (status is null)
+        {
+            steps.Add(Up(resource));
+        }
+
+        return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings };
+    }
+
+    private StorageStep Up(Resource resource) => new()
+    {
+        Description = $"Bring {resource.Name} up",
+        Action = Tool(resource, "up", resource.Name),
+        Risk = StorageRisk.Reversible,
+        After = IsUp(resource),
+        Undo = new(Tool(resource, "down", resource.Name)) { Needed = IsUp(resource) with { Within = default } },
+    };
+
+    private StorageStep Promote(Resource resource, bool first) => new()
+    {
+        Description = first ? $"Make this host the primary of {resource.Name}, and its data everybody's" : $"Make this host the primary of {resource.Name}",
+        Action = first ? Tool(resource, "primary", "--force", resource.Name) : Tool(resource, "primary", resource.Name),
+        Risk = first ? StorageRisk.Destructive : StorageRisk.Reversible,
+        Before =
+        [
+            new($"some host's data of {resource.Name} is up to date{(first ? ", or none has any" : "")}, and no split brain is seen", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) switch
+            {
+                null => "the resource is not up",
+                { } status when SplitBrain(status) is { } reason => reason,
+                { } status when !first && !HasGoodData(status) => $"none is: order it with the consent '{FirstSource}' on the host whose data shall win",
+                { } status when first && HasGoodData(status) && status.Devices?.Any(device => device.DiskState == "UpToDate") != true => "a peer's is, and this host's is not: it would be lost",
+                _ => null,
+            }),
+        ],
+        After = HasRole(resource, "Primary"),
+        Undo = new(Tool(resource, "secondary", resource.Name)) { Needed = HasRole(resource, "Primary") with { Within = default } },
+    };
+
+    private IEnumerable<StorageStep> Leave(Resource resource, DrbdStatus status)
+    {
+        var device = _devices.Find(resource.Device);
+        if (status.Role == "Primary")
+        {
+            yield return new()
+            {
+                Description = $"Make this host a secondary of {resource.Name}",
+                Action = Tool(resource, "secondary", resource.Name),
+                Risk = StorageRisk.Reversible,
+                Before = device is null ? [] : [_devices.IsUnused(device)],
+                After = HasRole(resource, "Secondary"),
+                Undo = new(Tool(resource, "primary", resource.Name)),
+            };
+        }
+
+        yield return new()
+        {
+            Description = $"Take {resource.Name} down",
+            Action = Tool(resource, "down", resource.Name),
+            Risk = StorageRisk.Reversible,
+            After = new($"{resource.Name} is not up", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) is null ? null : "it is") { Within = TimeSpan.FromSeconds(5) },
+            Undo = new(Tool(resource, "up", resource.Name)),
+        };
+    }
+
+    private StorageCondition IsUp(Resource resource) => new($"{resource.Name} is up with {resource.Device}", async token =>
+        await StatusAsync(resource.Name, token).ConfigureAwait(false) is not { } status ? "it is not"
+        : status.Devices?.Any(device => device.Minor == resource.Minor && device.DiskState is not (null or "Diskless" or "Failed")) == true ? null
+        : $"its disk is {string.Join(", ", (status.Devices ?? []).Select(device => device.DiskState))}")
+    {
+        Within = TimeSpan.FromSeconds(10),
+    };
+
+    private StorageCondition HasRole(Resource resource, string role) => new($"this host is {role} of {resource.Name}", async token =>
+        await StatusAsync(resource.Name, token).ConfigureAwait(false) is var status && status?.Role == role ? null : $"it is {status?.Role ?? "down"}")
+    {
+        Within = TimeSpan.FromSeconds(5),
+    };
+
+    private static bool HasGoodData(DrbdStatus status) => (status.Devices ?? []).Any(device => device.DiskState == "UpToDate")
+        || (status.Connections ?? []).Any(connection => (connection.PeerDevices ?? []).Any(device => device.PeerDiskState == "UpToDate"));
+
+    /// <summary>Both sides keep data of their own and no longer talk: what a connection that both gave up looks like.</summary>
+    private static string? SplitBrain(DrbdStatus status) => (status.Connections ?? []).FirstOrDefault(connection => connection.ConnectionState == "StandAlone") is { } alone
+        && (status.Devices ?? []).Any(device => device.DiskState is "UpToDate" or "Consistent" or "Outdated")
+        ? $"DRBD resource {status.Name} stands alone towards {alone.Name}: either it was told to, or both hosts changed their data without each other (split brain)."
+        : null;
+
+    private static IEnumerable<string> WarningsOf(DrbdStatus status)
+    {
+        if (SplitBrain(status) is { } split)
+        {
+            yield return split;
+        }
+
+        foreach (var device in (status.Devices ?? []).Where(device => device.DiskState != "UpToDate"))
+        {
+            yield return $"The disk of {status.Name} is {device.DiskState}.";
+        }
+
+        foreach (var connection in (status.Connections ?? []).Where(connection => connection.ConnectionState is not ("Connected" or "StandAlone")))
+        {
+            yield return $"{status.Name} is {connection.ConnectionState} towards {connection.Name}.";
+        }
+
+        foreach (var device in (status.Connections ?? []).SelectMany(connection => connection.PeerDevices ?? []).Where(device => device.ReplicationState is "SyncSource" or "SyncTarget"))
+        {
+            yield return string.Create(CultureInfo.InvariantCulture, $"{status.Name} is being synchronized: {device.PercentInSync:0.#} %.");
+        }
+    }
+
+    /// <summary>The state of a resource; <see langword="null"/> when it is not up.</summary>
+    private async Task<DrbdStatus?> StatusAsync(string name, CancellationToken cancellationToken)
+    {
+        var result = await _runner.RunAsync(new() { FileName = "drbdsetup", Arguments = ["status", name, "--json"], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode == 10 && result.Error.Contains("No such resource", StringComparison.Ordinal))
+        {
+            return null;
+        }
+
+        if (result.ExitCode != 0)
+        {
+            throw new UnavailableException($"DRBD does not tell its state (it must be version 9, with its kernel module): {ProcessFailedException.Exited(result).Message}");
+        }
+
+        try
+        {
+            return JsonSerializer.Deserialize(result.Output, DrbdJson.Default.IReadOnlyListDrbdStatus)?.FirstOrDefault(status => status.Name == name);
+        }
+        catch (JsonException exception)
+        {
+            throw new StorageException($"The answer of drbdsetup cannot be understood: {exception.Message}", exception);
+        }
+    }
+
+    private async Task<bool> HasMetadataAsync(Resource resource, CancellationToken cancellationToken) =>
+        await _formats.Holds(resource.Disk, Signature).VerifyAsync(cancellationToken).ConfigureAwait(false) is null;
+
+    /// <summary>What drbdadm does not read as it was meant; <see langword="null"/> when all is well. Needs no kernel module.</summary>
+    private async Task<string?> ReadsAsync(Resource resource, CancellationToken cancellationToken)
+    {
+        var result = await _runner.RunAsync(Tool(resource, "dump-xml", resource.Name).Command, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            return ProcessFailedException.Exited(result).Message;
+        }
+
+        try
+        {
+            using var reader = XmlReader.Create(new StringReader(result.Output[Math.Max(0, result.Output.IndexOf('<', StringComparison.Ordinal))..]), new XmlReaderSettings { DtdProcessing = DtdProcessing.Prohibit });
+            var hosts = XElement.Load(reader).DescendantsAndSelf("resource").First(element => element.Attribute("name")?.Value == resource.Name).Elements("host").ToList();
+            var own = hosts.Find(host => host.Attribute("name")?.Value == _options.HostName)?.Element("volume");
+            return own is null ? $"it has no host {_options.HostName}"
+                : hosts.Count != resource.Hosts.Count ? $"it has {hosts.Count} hosts"
+                : own.Element("disk")?.Value != resource.Disk ? $"its disk is {own.Element("disk")?.Value}"
+                : own.Element("device")?.Attribute("minor")?.Value != Text(resource.Minor) ? $"its minor is {own.Element("device")?.Attribute("minor")?.Value}" : null;
+        }
+        catch (Exception exception) when (exception is XmlException or InvalidOperationException)
+        {
+            return $"the answer of drbdadm cannot be understood ({exception.Message})";
+        }
+    }
+
+    private Resource ResourceOf(StorageLayer layer)
+    {
+        var name = layer.DrbdResourceName ?? throw new InvalidFieldException("drbd_rsc_name", null, "it is the name of the resource.");
+        if (name.Length > 127 || !name.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '_' or '+' or '-') || name[0] is '.' or '-' or '+')
+        {
+            throw new InvalidFieldException("drbd_rsc_name", name, "it has letters, digits, dots, hyphens, underscores and plus signs, and begins with a letter, digit or underscore.");
+        }
+
+        var disk = layer.DrbdDisk ?? throw new InvalidFieldException("drbd_disk", null, "it is the device that is mirrored.");
+        var own = layer.DrbdIp ?? throw new InvalidFieldException("drbd_ip", null, "it is this host's address.");
+        var minor = layer.DrbdMinor ?? throw new InvalidFieldException("drbd_minor", null, "it is the number of the DRBD device.");
+        if (disk.Any(letter => letter is '"' or '\n' or '\\' or ';' or '{' or '}'))
+        {
+            throw new InvalidFieldException("drbd_disk", disk, "it is the path of a device.");
+        }
+
+        // All hosts number each other alike: by their addresses.
+        IPAddress[] all = [.. layer.DrbdPeerIps.Append(own).Distinct().OrderBy(address => address.AddressFamily).ThenBy(address => Convert.ToHexString(address.GetAddressBytes()), StringComparer.Ordinal)];
+        if (all.Length < 2)
+        {
+            throw new InvalidFieldException("drbd_peer_ip", null, "at least one peer is named.");
+        }
+
+        return new(name, disk, minor, layer.DrbdPort ?? FirstPort + minor, Path.Combine(_options.ConfigurationDirectory, $"{name}.res"),
+            [.. all.Select((address, id) => new ResourceHost(address.Equals(own) ? _options.HostName : $"peer-{address.ToString().Replace(':', '-')}", id, address))]);
+    }
+
+    private static async Task DurableTextAsync(string path, string text, CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        var temporary = $"{path}.pengx";
+        var file = new FileStream(temporary, FileMode.Create, FileAccess.Write);
+        await using (file.ConfigureAwait(false))
+        {
+            await file.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), cancellationToken).ConfigureAwait(false);
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, path, overwrite: true);
+    }
+
+    private ToolAction Tool(Resource resource, params string[] arguments) =>
+        new(new ProcessCommand { FileName = "drbdadm", Arguments = ["-c", resource.File, .. arguments], Timeout = _options.Timeout });
+
+    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private sealed record ResourceHost(string Name, int Id, IPAddress Address);
+
+    private sealed record Resource(string Name, string Disk, int Minor, int Port, string File, IReadOnlyList<ResourceHost> Hosts)
+    {
+        public string Device => $"/dev/drbd{DrbdLayers.Text(Minor)}";
+
+        public string Text
+        {
+            get
+            {
+                var hosts = string.Concat(Hosts.Select(host => string.Create(CultureInfo.InvariantCulture, $$"""
+                        on "{{host.Name}}" {
+                            node-id {{host.Id}};
+                            address {{(host.Address.AddressFamily == AddressFamily.InterNetworkV6 ? $"ipv6 [{host.Address}]" : $"ipv4 {host.Address}")}}:{{Port}};
+                            volume 0 { device minor {{Minor}}; disk "{{Disk}}"; meta-disk internal; }
+                        }
+
+                    """)));
+                return $$"""
+                    # Written by Pengx.
+                    resource "{{Name}}" {
+                        net { protocol C; after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; }
+                        options { auto-promote no; }
+                        connection-mesh { hosts {{string.Join(' ', Hosts.Select(host => $"\"{host.Name}\""))}}; }
+                    {{hosts}}}
+
+                    """;
+            }
+        }
+    }
+}
+
+internal sealed record DrbdPeerDevice
+{
+    public string? ReplicationState { get; init; }
+
+    public string? PeerDiskState { get; init; }
+
+    public double PercentInSync { get; init; }
+}
+
+internal sealed record DrbdConnection
+{
+    public string? Name { get; init; }
+
+    public string? ConnectionState { get; init; }
+
+    [JsonPropertyName("peer_devices")]
+    public IReadOnlyList<DrbdPeerDevice>? PeerDevices { get; init; }
+}
+
+internal sealed record DrbdDevice
+{
+    public int Minor { get; init; }
+
+    public string? DiskState { get; init; }
+}
+
+internal sealed record DrbdStatus
+{
+    public string? Name { get; init; }
+
+    public string? Role { get; init; }
+
+    public IReadOnlyList<DrbdDevice>? Devices { get; init; }
+
+    public IReadOnlyList<DrbdConnection>? Connections { get; init; }
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.KebabCaseLower)]
+[JsonSerializable(typeof(IReadOnlyList<DrbdStatus>))]
+internal sealed partial class DrbdJson : JsonSerializerContext;

@@ -1,0 +1,137 @@
+using Microsoft.Extensions.Logging;
+
+namespace Pengx.Storage;
+
+/// <summary>Local storage: a directory, or a device with a file system that is mounted at one.</summary>
+/// <remarks>A directory is ordered by <see cref="StorageLayer.MountPoint"/> alone; one that is there already is used as it is, and is
+/// deleted only when it is empty. With <see cref="StorageLayer.DeviceId"/> the device is formatted when the order names a
+/// <see cref="StorageOrder.FileSystem"/>, behind the format guard, and mounted. Safe to use from many threads.</remarks>
+public sealed class LocalLayers : IStorageLayerDriver
+{
+    private readonly FormatGuard _formats;
+    private readonly DeviceGuard _devices = new();
+    private readonly FileSystemSteps _fileSystems;
+    private readonly LayerExecution _execution;
+
+    /// <summary>Makes a driver.</summary>
+    /// <param name="runner">Runs the tools of file systems.</param>
+    /// <param name="formatOptions">How closely devices are looked at before they are overwritten; the defaults when not given.</param>
+    /// <param name="leaseDirectory">Where the locks between processes of this host lie.</param>
+    /// <param name="timeProvider">The clock; the system's when not given.</param>
+    /// <param name="logger">Told of every step.</param>
+    public LocalLayers(IProcessRunner runner, FormatGuardOptions? formatOptions = null, string leaseDirectory = "/run/pengx/leases", TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null)
+    {
+        ArgumentNullException.ThrowIfNull(runner);
+        _formats = new(runner, _devices, formatOptions);
+        _fileSystems = new(_formats, _devices);
+        _execution = new(runner, leaseDirectory, timeProvider, logger);
+    }
+
+    /// <inheritdoc/>
+    public bool Serves(StorageCategory category) => category == StorageCategory.Local;
+
+    /// <inheritdoc/>
+    public Task<StorageLayerState?> ExecuteAsync(StorageOrder order, StoragePlan? shown = null, CancellationToken cancellationToken = default) =>
+        _execution.RunAsync(this, "local", order, shown, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<StoragePlan> PlanAsync(StorageOrder order, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(order);
+        LayerExecution.DemandServed(this, order);
+        var point = order.Layer.MountPoint ?? throw new InvalidFieldException("mount_point", null, "local storage has one.");
+        return order.Layer.DeviceId is { } device ? PlanDeviceAsync(order, device, point, cancellationToken) : Task.FromResult(PlanDirectory(order, point));
+    }
+
+    /// <inheritdoc/>
+    public Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(layer);
+        if (layer.MountPoint is not { } point)
+        {
+            return Task.FromResult<StorageLayerState?>(null);
+        }
+
+        if (layer.DeviceId is not { } device)
+        {
+            return Task.FromResult(Directory.Exists(point) ? FileSystemSteps.Measured(layer, point, point, attached: true) : null);
+        }
+
+        if (_devices.Find(device) is not { } found)
+        {
+            return Task.FromResult<StorageLayerState?>(null);
+        }
+
+        var mounted = _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
+        return Task.FromResult<StorageLayerState?>(mounted
+            ? FileSystemSteps.Measured(layer, device, point, attached: true)
+            : new(layer with { Size = found.Size }, device, false));
+    }
+
+    private static StoragePlan PlanDirectory(StorageOrder order, string point)
+    {
+        switch (order.Verb)
+        {
+            case StorageVerb.Create or StorageVerb.Attach when !Directory.Exists(point):
+                return LayerExecution.Plan($"{order.Verb} the directory {point}", FileSystemSteps.MakeDirectory(point));
+            case StorageVerb.Delete when Directory.Exists(point):
+                if (Directory.EnumerateFileSystemEntries(point).Any())
+                {
+                    throw new InUseException($"The directory {point} is not empty; what is in it is not deleted here.");
+                }
+
+                return LayerExecution.Plan($"Delete the directory {point}", FileSystemSteps.RemoveDirectory(point));
+            default:
+                return LayerExecution.Plan($"{order.Verb} the directory {point}");
+        }
+    }
+
+    private async Task<StoragePlan> PlanDeviceAsync(StorageOrder order, string device, string point, CancellationToken cancellationToken)
+    {
+        var title = $"{order.Verb} {device} at {point}";
+        var found = _devices.Find(device);
+        var isMounted = found is not null && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
+        switch (order.Verb)
+        {
+            case StorageVerb.Create or StorageVerb.Attach when isMounted:
+                return LayerExecution.Plan(title);
+            case StorageVerb.Create or StorageVerb.Attach:
+                var there = found ?? throw new StorageException($"There is no device {device}.");
+                if (there.Users.Count > 0)
+                {
+                    throw new InUseException($"The device {device} is used by {string.Join(", ", there.Users)}.");
+                }
+
+                List<StorageStep> steps = [];
+                var type = order.Layer.FileSystem ?? order.FileSystem;
+                if (order is { Verb: StorageVerb.Create, FileSystem: { } wanted })
+                {
+                    steps.AddRange(await _fileSystems.WipeAndFormatAsync(there, wanted, order.Consent, cancellationToken).ConfigureAwait(false));
+                }
+
+                steps.AddRange(_fileSystems.MakeAndMount(device, point, type));
+                return LayerExecution.Plan(title, [.. steps]);
+            case StorageVerb.Detach when isMounted:
+                return LayerExecution.Plan(title, _fileSystems.Unmount(device, point));
+            case StorageVerb.Delete when found is not null:
+                StorageStep[] last = order.Layer.FileSystem is not { } signature ? [] :
+                [
+                    new()
+                    {
+                        Description = $"Wipe the {signature} file system off {device}",
+                        Action = ToolAction.Of("wipefs", "--all", device),
+                        Risk = StorageRisk.Destructive,
+                        NoReturn = true,
+                        Before = [_devices.IsStill(found), _devices.IsUnused(found), _formats.Holds(device, signature)],
+                        After = _formats.HoldsNothing(found),
+                    },
+                ];
+                return LayerExecution.Plan(title, [.. isMounted ? [_fileSystems.Unmount(device, point)] : Array.Empty<StorageStep>(), .. await HasSignatureAsync(found, cancellationToken).ConfigureAwait(false) ? last : []]);
+            default:
+                return LayerExecution.Plan(title);
+        }
+    }
+
+    private async Task<bool> HasSignatureAsync(BlockDevice device, CancellationToken cancellationToken) =>
+        await _formats.HoldsNothing(device).VerifyAsync(cancellationToken).ConfigureAwait(false) is not null;
+}

@@ -1,0 +1,107 @@
+namespace Pengx.Orchestration.Tests;
+
+public sealed class StorageLayersTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public static TheoryData<string, StorageRequest> Refused => new()
+    {
+        { "category", new() },
+        { "mount_point", new() { Category = StorageCategory.Local } },
+        { "mount_point", new() { Category = StorageCategory.Local, MountPoint = "/srv/../etc" } },
+        { "mount_point", new() { Category = StorageCategory.Local, MountPoint = "/srv/$(id)" } },
+        { "filesystem", new() { Category = StorageCategory.Local, MountPoint = "/srv/x", DeviceId = "/dev/sdb", FileSystem = "ntfs" } },
+        { "device_id", new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/etc/passwd" } },
+        { "device_id", new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/dev/../etc/passwd" } },
+        { "device_id", new() { Category = StorageCategory.PhysicalVolume, DeviceId = "99" } },
+        { "size", new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/dev/sdb", SizeMiB = 5 } },
+        { "name", new() { Category = StorageCategory.VolumeGroup, PhysicalVolumeIds = "/dev/sdb" } },
+        { "name", new() { Category = StorageCategory.VolumeGroup, Name = "-vg", PhysicalVolumeIds = "/dev/sdb" } },
+        { "pv_ids", new() { Category = StorageCategory.VolumeGroup, Name = "vg" } },
+        { "vg_id", new() { Category = StorageCategory.LogicalVolume, Name = "lv", SizeMiB = 5 } },
+        { "size", new() { Category = StorageCategory.LogicalVolume, Name = "lv", VolumeGroupId = "vg" } },
+        { "target_ip", new() { Category = StorageCategory.Iscsi, Target = "iqn.2026-11.org.example:a" } },
+        { "target_ip", new() { Category = StorageCategory.Iscsi, Target = "iqn.2026-11.org.example:a", TargetIp = "san.example.org" } },
+        { "target", new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026.org.example:a" } },
+        { "target", new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.Example:a" } },
+        { "target_port", new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", TargetPort = 65536 } },
+        { "chap_secret", new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host" } },
+        { "chap_secret", new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host", ChapSecret = "two\nlines, long" } },
+        { "target", new() { Category = StorageCategory.Nfs, MountPoint = "/mnt/x", Target = "/export" } },
+        { "target", new() { Category = StorageCategory.Nfs, MountPoint = "/mnt/x", Target = "server:export" } },
+        { "target", new() { Category = StorageCategory.Nfs, MountPoint = "/mnt/x", Target = "-o,x:/export" } },
+        { "mount_options", new() { Category = StorageCategory.Nfs, MountPoint = "/mnt/x", Target = "server:/export", MountOptions = "exec,suid" } },
+        { "target", new() { Category = StorageCategory.FibreChannel, Lun = 1, Target = "50:06" } },
+        { "lun", new() { Category = StorageCategory.FibreChannel, Target = "50:06:01:60:3b:20:1f:2e" } },
+        { "node", new() { Category = StorageCategory.Ocfs2, DeviceId = "/dev/sdb", MountPoint = "/mnt/o" } },
+        { "drbd_peer_ip", new() { Category = StorageCategory.Drbd, DrbdResourceName = "r0", DrbdDisk = "/dev/sdb", DrbdIp = "192.0.2.1", DrbdMinor = 0, DrbdPeerIps = "192.0.2.1" } },
+        { "drbd_minor", new() { Category = StorageCategory.Drbd, DrbdResourceName = "r0", DrbdDisk = "/dev/sdb", DrbdIp = "192.0.2.1", DrbdPeerIps = "192.0.2.2" } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Refused))]
+    public async Task A_field_that_breaks_its_rule_is_named(string field, StorageRequest request)
+    {
+        await using var world = await World.StartedAsync();
+        var error = await Assert.ThrowsAsync<InvalidFieldException>(() => world.Get<StorageLayers>().CreateAsync(request, null, Token));
+        Assert.Equal(field, error.Field);
+        Assert.DoesNotContain("two", error.Message, StringComparison.Ordinal);
+        Assert.Empty(await world.Get<StorageLayers>().ListAsync(Token));
+        Assert.False(Directory.Exists(Path.Combine(world.Home, "secrets")));
+    }
+
+    [Fact]
+    public async Task A_directory_is_made_used_and_deleted_when_nothing_lies_in_it()
+    {
+        await using var world = await World.StartedAsync();
+        var storages = world.Get<StorageLayers>();
+        var request = world.LocalDirectory;
+        var plan = await storages.PlanCreateAsync(request, Token);
+        Assert.Equal($"mkdir -p {request.MountPoint}", Assert.Single(plan.Steps).Action.ToString());
+        Assert.False(Directory.Exists(request.MountPoint));
+        await world.DoneAsync(storages.CreateAsync(request, null, Token));
+        var view = Assert.Single(await storages.ListAsync(Token));
+        Assert.True(view.Attached);
+        Assert.True(view.Layer.Size.Bytes > view.Layer.Free.Bytes && view.Layer.Free.Bytes > 0, $"{view.Layer}");
+        Assert.Equal("mount_point", (await Assert.ThrowsAsync<InvalidFieldException>(() => storages.CreateAsync(request, null, Token))).Field);
+
+        // A storage link on it, or a file in it, keeps it.
+        var link = await world.DoneAsync(world.Storlinks.CreateAsync(new CreateStorlink { Name = "on it", Link = $"{request.MountPoint}/disks", Type = StorlinkType.Local, Level = StorlinkLevel.File }, null, Token));
+        Assert.Contains("on it", (await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(view.Layer.Id, null, Token))).Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InUseException>(() => storages.DetachAsync(view.Layer.Id, null, Token));
+        Assert.True(StorlinkId.TryParse(link.Created!.Split('/')[1], out var id));
+        await world.DoneAsync(world.Storlinks.DeleteAsync(id, null, Token));
+        var file = Path.Combine(request.MountPoint!, "file");
+        await File.WriteAllTextAsync(file, "content", Token);
+        await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(view.Layer.Id, null, Token));
+        File.Delete(file);
+        await world.DoneAsync(storages.DeleteAsync(view.Layer.Id, null, Token));
+        Assert.False(Directory.Exists(request.MountPoint));
+        Assert.Empty(await storages.ListAsync(Token));
+    }
+
+    [Fact]
+    public async Task What_was_there_before_survives_a_creation_that_fails()
+    {
+        await using var world = await World.StartedAsync();
+        var storages = world.Get<StorageLayers>();
+        var request = world.LocalDirectory;
+        Directory.CreateDirectory(request.MountPoint!);
+        world.Store.FailNextSave(new InvalidFieldException("mount_point", "x", "told to fail"));
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(storages.CreateAsync(request, null, Token))).State);
+        Assert.True(Directory.Exists(request.MountPoint));
+        Directory.Delete(request.MountPoint!);
+        world.Store.FailNextSave(new InvalidFieldException("mount_point", "x", "told to fail"));
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(storages.CreateAsync(request, null, Token))).State);
+        Assert.False(Directory.Exists(request.MountPoint));
+        Assert.Empty(await storages.ListAsync(Token));
+    }
+
+    [Fact]
+    public async Task A_category_without_a_driver_says_so()
+    {
+        await using var world = await World.StartedAsync();
+        var error = await Assert.ThrowsAsync<StorageException>(() => world.Get<StorageLayers>().CreateAsync(new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/dev/sdb" }, null, Token));
+        Assert.Contains("pv", error.Message, StringComparison.Ordinal);
+    }
+}

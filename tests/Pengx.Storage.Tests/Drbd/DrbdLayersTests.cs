@@ -1,0 +1,124 @@
+using System.Net;
+using Pengx.Testing;
+
+namespace Pengx.Storage.Tests;
+
+public sealed class DrbdLayersTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("pengx-drbd-").FullName;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task Resource_file_and_metadata_are_made_by_the_real_tools_and_taken_back_without_the_kernel()
+    {
+        Requires.Tool("drbdadm", "drbd");
+        await using var loop = await LoopDevice.CreateAsync(64 << 20, Token);
+        DrbdLayers layers = new(new ProcessRunner(), new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        var order = Order(StorageVerb.Create, loop.Path);
+        var file = Path.Combine(_directory, "r0.res");
+        var plan = await layers.PlanAsync(order, Token);
+        Assert.Equal(
+            [
+                $"write {file}: 3 hosts, 127.0.0.1, 192.0.2.2, 2001:db8::3, port 7792, /dev/drbd4 on {loop.Path}",
+                $"drbdadm -c {file} create-md --force --max-peers=2 r0", $"drbdadm -c {file} up r0",
+            ],
+            plan.Steps.Select(step => step.Action.ToString()));
+        Assert.Equal(StorageRisk.Destructive, plan.Risk);
+        Assert.False(File.Exists(file));
+        if (Directory.Exists("/sys/module/drbd"))
+        {
+            Assert.Skip("The kernel has DRBD: what it makes is for the laboratory to look at.");
+        }
+
+        // The real drbdadm reads the file as it was meant, the real drbdmeta writes; then the kernel is missing.
+        WatchingRunner runner = new();
+        string? written = null;
+        var hadMetadata = false;
+        runner.Before = command =>
+        {
+            if (command.Arguments.Contains("up"))
+            {
+                written = File.ReadAllText(file);
+                hadMetadata = new FormatGuard(new ProcessRunner()).Holds(loop.Path, "drbd").VerifyAsync(CancellationToken.None).GetAwaiter().GetResult() is null;
+            }
+
+            return null;
+        };
+        layers = new(runner, new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        var failed = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains("Bring r0 up", failed.Message, StringComparison.Ordinal);
+        Assert.True(hadMetadata);
+        Assert.Contains("after-sb-2pri disconnect", written!, StringComparison.Ordinal);
+        Assert.False(File.Exists(file));
+        Assert.Null(await new FormatGuard(new ProcessRunner()).HoldsNothing(loop.Device).VerifyAsync(Token));
+        Assert.Contains(runner.Commands, command => command == $"drbdadm -c {file} wipe-md --force r0");
+    }
+
+    [Fact]
+    public async Task A_disk_with_data_is_not_given_to_DRBD()
+    {
+        Requires.Tool("drbdadm", "drbd");
+        await using var loop = await LoopDevice.CreateAsync(64 << 20, Token);
+        await LoopDevice.RunAsync("mkfs.ext4", "-q", loop.Path);
+        DrbdLayers layers = new(new ProcessRunner(), new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        var refused = await Assert.ThrowsAsync<StorageException>(() => layers.PlanAsync(Order(StorageVerb.Create, loop.Path), Token));
+        Assert.Contains("ext4", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Split_brain_and_missing_data_are_told_and_never_resolved_by_guess()
+    {
+        var (role, disk, connection, peer) = ("Secondary", "UpToDate", "StandAlone", "DUnknown");
+        WatchingRunner runner = new()
+        {
+            Before = command => command.FileName == "drbdsetup"
+                ? new(command, 0, $$"""[{"name":"r0","node-id":0,"role":"{{role}}","suspended":false,"devices":[{"volume":0,"minor":4,"disk-state":"{{disk}}"}],"connections":[{"peer-node-id":1,"name":"peer-192.0.2.2","connection-state":"{{connection}}","peer_devices":[{"volume":0,"replication-state":"Off","peer-disk-state":"{{peer}}","percent-in-sync":100.00}]}]}]""", "")
+                : new(command, 0, "", ""),
+        };
+        DrbdLayers layers = new(runner, new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        var order = Order(StorageVerb.Attach, "/dev/sdz");
+        await File.WriteAllTextAsync(Path.Combine(_directory, "r0.res"), "", Token);
+        var split = await Assert.ThrowsAsync<WrongStateException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains("split brain", split.Message, StringComparison.Ordinal);
+        Assert.Contains("--discard-my-data", split.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<WrongStateException>(() => layers.ExecuteAsync(order with { Consent = new(DrbdLayers.FirstSource) }, cancellationToken: Token));
+        Assert.Contains((await layers.InspectAsync(order.Layer, Token))!.Warnings, warning => warning.Contains("split brain", StringComparison.Ordinal));
+        Assert.All(runner.Commands, command => Assert.StartsWith("drbdsetup status r0 --json", command, StringComparison.Ordinal));
+
+        // Nobody's data is up to date: only the operator knows whose shall be.
+        (disk, connection, peer) = ("Inconsistent", "Connected", "Inconsistent");
+        var nobody = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains(DrbdLayers.FirstSource, nobody.Message, StringComparison.Ordinal);
+        var plan = await layers.PlanAsync(order with { Consent = new(DrbdLayers.FirstSource) }, Token);
+        Assert.Equal($"drbdadm -c {_directory}/r0.res primary --force r0", Assert.Single(plan.Steps).Action.ToString());
+
+        // And the consent does not overwrite a peer that is up to date.
+        peer = "UpToDate";
+        var lost = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order with { Consent = new(DrbdLayers.FirstSource) }, cancellationToken: Token));
+        Assert.Contains("it would be lost", lost.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(runner.Commands, command => command.Contains("primary", StringComparison.Ordinal));
+
+        // Without the kernel's module the state is not known, and nothing is concluded from that.
+        runner.Before = command => new(command, 20, "", "Failed to modprobe drbd");
+        await Assert.ThrowsAsync<UnavailableException>(() => layers.PlanAsync(order, Token));
+    }
+
+    private static StorageOrder Order(StorageVerb verb, string disk) => new()
+    {
+        Verb = verb,
+        Layer = new()
+        {
+            Id = 1,
+            Pm = PmId.New(),
+            Category = StorageCategory.Drbd,
+            DrbdResourceName = "r0",
+            DrbdDisk = disk,
+            DrbdMinor = 4,
+            DrbdIp = IPAddress.Loopback,
+            DrbdPeerIps = [IPAddress.Parse("192.0.2.2"), IPAddress.Parse("2001:db8::3")],
+        },
+    };
+}

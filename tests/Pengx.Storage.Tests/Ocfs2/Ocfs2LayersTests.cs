@@ -1,0 +1,81 @@
+using System.Net;
+using Pengx.Testing;
+
+namespace Pengx.Storage.Tests;
+
+public sealed class Ocfs2LayersTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("pengx-ocfs2-").FullName;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private string File => Path.Combine(_directory, "cluster.conf");
+
+    private Ocfs2Layers Layers => new(new ProcessRunner(), new() { ConfigurationFile = File }, Path.Combine(_directory, "leases"));
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task A_cluster_of_several_nodes_is_written_by_the_real_tool_and_never_contradicted()
+    {
+        Requires.Tool("o2cb", "ocfs2");
+        Ocfs2Node[] nodes = [Node(0), Node(1), Node(2)];
+        var plan = await Layers.PlanClusterAsync(nodes, Token);
+        Assert.Equal($"o2cb --config-file={File} add-node pengx host1 --ip 192.0.2.1 --port 7777 --number 1", plan.Steps[2].Action.ToString());
+        Assert.False(System.IO.File.Exists(File));
+        await new StoragePlanExecutor(new ProcessRunner()).ExecuteAsync(plan, Token);
+        var written = await System.IO.File.ReadAllTextAsync(File, Token);
+        Assert.Contains("\tip_address = 192.0.2.2\n\tname = host2\n", written, StringComparison.Ordinal);
+        Assert.Contains("\tnode_count = 3\n", written, StringComparison.Ordinal);
+        Assert.Empty((await Layers.PlanClusterAsync(nodes, Token)).Steps);
+        Assert.Single((await Layers.PlanClusterAsync([.. nodes, Node(3)], Token)).Steps);
+
+        var other = await Assert.ThrowsAsync<WrongStateException>(() => Layers.PlanClusterAsync([Node(1) with { PeerIp = IPAddress.Parse("192.0.2.77") }], Token));
+        Assert.Contains("node 1 host1 at 192.0.2.1 already", other.Message, StringComparison.Ordinal);
+
+        // Another cluster's file keeps what it has.
+        Ocfs2Layers second = new(new ProcessRunner(), new() { ConfigurationFile = File, Cluster = "other" }, Path.Combine(_directory, "leases"));
+        Assert.Equal(2, (await second.PlanClusterAsync([Node(0)], Token)).Steps.Count);
+    }
+
+    [Fact]
+    public async Task Only_a_blank_device_or_one_with_OCFS2_is_taken()
+    {
+        Requires.Tool("mkfs.ocfs2", "ocfs2");
+        Requires.Tool("o2cb", "ocfs2");
+        await using var loop = await LoopDevice.CreateAsync(300 << 20, Token);
+        var order = new StorageOrder
+        {
+            Verb = StorageVerb.Create,
+            Layer = new() { Id = 1, Pm = PmId.New(), Category = StorageCategory.Ocfs2, DeviceId = loop.Path, MountPoint = Path.Combine(_directory, "mnt") },
+            Nodes = [Node(0), Node(1)],
+        };
+        var plan = await Layers.PlanAsync(order, Token);
+        Assert.Contains(plan.Steps, step => step.Action.ToString()!.StartsWith("mkfs.ocfs2 -x -q -b 4K -C 1M -T vmstore -N 4 -L pengx --cluster-stack=o2cb --cluster-name=pengx", StringComparison.Ordinal) && step.NoReturn);
+        Assert.Equal($"mount -t ocfs2 -o nosuid,nodev,noexec,_netdev -- {loop.Path} {_directory}/mnt", plan.Steps[^1].Action.ToString());
+
+        // Data in the way is refused by name.
+        await LoopDevice.RunAsync("mkfs.ext4", "-q", loop.Path);
+        Assert.Contains("ext4", (await Assert.ThrowsAsync<StorageException>(() => Layers.PlanAsync(order, Token))).Message, StringComparison.Ordinal);
+
+        // An OCFS2 that another node has made is used as it is: the real tool makes one, without a cluster.
+        await LoopDevice.RunAsync("wipefs", "--quiet", "--all", loop.Path);
+        await LoopDevice.RunAsync("mkfs.ocfs2", "-x", "-q", "-M", "local", "-F", "-L", "theirs", loop.Path);
+        plan = await Layers.PlanAsync(order, Token);
+        Assert.DoesNotContain(plan.Steps, step => step.Action.ToString()!.StartsWith("mkfs", StringComparison.Ordinal));
+        Assert.Contains("theirs", Assert.Single(plan.Warnings), StringComparison.Ordinal);
+
+        // Without the cluster's stack in the kernel it fails there, with o2cb's own words, and the file is taken back.
+        if (!Directory.Exists("/sys/fs/o2cb"))
+        {
+            var failed = await Assert.ThrowsAsync<StoragePlanFailedException>(() => Layers.ExecuteAsync(order, cancellationToken: Token));
+            Assert.Contains("Bring the cluster pengx online", failed.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("host1", System.IO.File.Exists(File) ? await System.IO.File.ReadAllTextAsync(File, Token) : "", StringComparison.Ordinal);
+        }
+
+        // Deleting leaves what other nodes may use.
+        Assert.Empty((await Layers.PlanAsync(order with { Verb = StorageVerb.Delete }, Token)).Steps);
+    }
+
+    private static Ocfs2Node Node(int number) => new() { Id = number + 1, Storage = 1, Pm = PmId.New(), Number = number, PeerName = $"host{number}", PeerIp = IPAddress.Parse($"192.0.2.{number}") };
+}
