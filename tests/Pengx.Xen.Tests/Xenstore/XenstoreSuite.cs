@@ -524,13 +524,15 @@ public abstract class XenstoreSuite : IAsyncLifetime
     [Fact]
     public async Task Requests_of_many_callers_get_their_own_answers()
     {
+        // A device takes them one after the other, and each has its time limit from the call on.
+        var atOnce = IsDevice ? 60 : 500;
         await Task.WhenAll(Enumerable.Range(0, 500).Select(i => Client.WriteAsync(Root / $"{i}", $"value {i}", Stop).AsTask()));
         await Task.WhenAll(Enumerable.Range(0, 8).Select(caller => Task.Run(
             async () =>
             {
                 for (var round = 0; round < 3; round++)
                 {
-                    var reads = Enumerable.Range(0, 500).Select(i => Client.FindTextAsync(Root / $"{(i * 7 * (caller + 1)) % 600}", Stop)).ToArray();
+                    var reads = Enumerable.Range(0, atOnce).Select(i => Client.FindTextAsync(Root / $"{(i * 7 * (caller + 1)) % 600}", Stop)).ToArray();
                     for (var i = 0; i < reads.Length; i++)
                     {
                         var at = (i * 7 * (caller + 1)) % 600;
