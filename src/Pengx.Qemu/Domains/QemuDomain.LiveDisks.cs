@@ -172,44 +172,47 @@ internal sealed partial class QemuDomain
     private async Task<bool> ChangeOverAsync(
         QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> disks, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction, bool quiesce, CancellationToken cancellationToken)
     {
-        var freeze = quiesce && run.State == VmState.Running
-            ? await GuestFreeze.TryAsync(id, _files.AgentSocket, environment.Time, environment.Logger, cancellationToken).ConfigureAwait(false)
-            : null;
+        var isDone = false;
+        var isFrozen = false;
         try
         {
-            var isDone = false;
+            // Side by side: both are flushed before QEMU hears of it, and either alone does no harm.
+            await Task.WhenAll(
+                WriteRecordAsync(
+                    run,
+                    run.Record with { Changes = [.. ChangesOf(run), .. left.Select(disk => new RunChange(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), null))] },
+                    CancellationToken.None),
+                StoreDefinitionAsync([.. disks.Select(disk => disk.After)])).ConfigureAwait(false);
+
+            // Frozen last and thawed first: the guest's programs wait meanwhile.
+            var freeze = quiesce && run.State == VmState.Running
+                ? await GuestFreeze.TryAsync(id, _files.AgentSocket, environment.Time, environment.Logger, cancellationToken).ConfigureAwait(false)
+                : null;
             try
             {
-                // Side by side: both are flushed before QEMU hears of it, and either alone does no harm.
-                await Task.WhenAll(
-                    WriteRecordAsync(
-                        run,
-                        run.Record with { Changes = [.. ChangesOf(run), .. left.Select(disk => new RunChange(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), null))] },
-                        CancellationToken.None),
-                    StoreDefinitionAsync([.. disks.Select(disk => disk.After)])).ConfigureAwait(false);
+                isFrozen = freeze is { IsFrozen: true };
                 isDone = await SnapshotAsync(run, client, left, transaction).ConfigureAwait(false);
-            }
-            catch (QmpDisconnectedException)
-            {
-                // Nobody can say any more whether the guest wrote to the overlays: the definition keeps them, which is right either way.
-                isDone = true;
-                throw;
             }
             finally
             {
-                await StoreAsync(run, [.. left.Select(disk => isDone ? disk.After : disk.Before)]).ConfigureAwait(false);
+                if (freeze is not null)
+                {
+                    await freeze.DisposeAsync().ConfigureAwait(false);
+                }
             }
-
-            await StoreAsync(run, [.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
-            return freeze is { IsFrozen: true };
+        }
+        catch (QmpDisconnectedException)
+        {
+            // Nobody can say any more whether the guest wrote to the overlays: the definition keeps them, which is right either way.
+            isDone = true;
+            throw;
         }
         finally
         {
-            if (freeze is not null)
-            {
-                await freeze.DisposeAsync().ConfigureAwait(false);
-            }
+            await StoreAsync(run, [.. disks.Select(disk => isDone ? disk.After : left.Contains(disk) ? disk.Before : disk.After)]).ConfigureAwait(false);
         }
+
+        return isFrozen;
     }
 
     private static async Task<bool> SnapshotAsync(QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction)
