@@ -1,5 +1,6 @@
 using System.Net;
 using System.Xml.Linq;
+using Pengx.Storage.Tests;
 using Pengx.Testing;
 
 namespace Pengx.Host.Tests;
@@ -153,6 +154,40 @@ public sealed class SnapshotTests
         {
             Directory.Delete(store, recursive: true);
         }
+    }
+
+    [Fact]
+    public async Task Logical_volumes_take_snapshots_as_files_do()
+    {
+        await using var lvm = await LvmTestHost.CreateAsync();
+        await using var host = await HostProcess.StartAsync(
+            "simulator",
+            $"--Pengx:Lvm:Activation={lvm.Options.Activation}",
+            $"--Pengx:Lvm:SystemDirectory={lvm.Options.SystemDirectory}",
+            $"--Pengx:Lvm:LeaseDirectory={lvm.Options.LeaseDirectory}",
+            $"--Pengx:Lvm:HostName={lvm.Options.HostName}");
+        var storlink = await host.AddStorlinkAsync($"/dev/{lvm.Group}", "group", level: "BL");
+        var vm = await host.AddMachineAsync(storlink, "vm");
+        List<string> ids = [];
+        foreach (var name in (string[])["s1", "s2", "s3"])
+        {
+            ids.Add((await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/", Request(name, storlink), HttpStatusCode.Created)).Trim('/').Split('/')[^1]);
+        }
+
+        await AssertConsistentAsync(host);
+        await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/snapshots/{ids[1]}/", null, HttpStatusCode.NoContent);
+        await AssertConsistentAsync(host);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/{ids[0]}/", null, HttpStatusCode.Created);
+        await AssertConsistentAsync(host);
+        foreach (var id in (string[])[ids[0], ids[2]])
+        {
+            await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/snapshots/{id}/", null, HttpStatusCode.NoContent);
+            await AssertConsistentAsync(host);
+        }
+
+        await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
+        await AssertConsistentAsync(host);
+        await host.ChangeAsync(HttpMethod.Delete, $"/storlinks/{storlink}/", null, HttpStatusCode.NoContent);
     }
 
     private static string Request(string name, string storlink) => $"<snapshot><name>{name}</name><storlink>{storlink}</storlink><desc>a test</desc></snapshot>";
