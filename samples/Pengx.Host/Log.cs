@@ -11,4 +11,13 @@ internal static partial class Log
 
     [LoggerMessage(8002, LogLevel.Warning, "The event {Kind} of domain {Domain} could not be told to those who listen.")]
     public static partial void EventLost(this ILogger logger, Exception exception, DomainEventKind kind, DomainId domain);
+
+    [LoggerMessage(8010, LogLevel.Warning, "{Kind} {Subject}: {Text}")]
+    public static partial void Inconsistent(this ILogger logger, Orchestration.InconsistencyKind kind, string subject, string text);
+
+    [LoggerMessage(8011, LogLevel.Information, "Rows, storage, hypervisor and journal were held against each other: {Count} inconsistencies.")]
+    public static partial void Checked(this ILogger logger, int count);
+
+    [LoggerMessage(8012, LogLevel.Warning, "Rows, storage, hypervisor and journal could not be held against each other.")]
+    public static partial void CheckFailed(this ILogger logger, Exception exception);
 }

@@ -27,6 +27,7 @@ builder.Services.AddSingleton<Changes>();
 builder.Services.AddSingleton<EventHub>();
 builder.Services.AddPengxHost(options, builder.Configuration);
 builder.Services.AddHostedService(services => services.GetRequiredService<EventHub>());
+builder.Services.AddHostedService<ConsistencyReport>();
 builder.Services.AddPengxOpenApi();
 builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
     .AddAspNetCoreInstrumentation()
@@ -52,6 +53,7 @@ app.MapDisks();
 app.MapSnapshots();
 app.MapInterfaces();
 app.MapOperations();
+app.MapConsistency();
 app.MapEvents();
 app.MapOpenApi("/openapi.json");
 app.MapPrometheusScrapingEndpoint("/metrics");

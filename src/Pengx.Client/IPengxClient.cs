@@ -30,6 +30,9 @@ public interface IPengxClient
     /// <summary>What goes on at the server: <c>/operations/</c>.</summary>
     IOperationClient Operations { get; }
 
+    /// <summary>Where the server's rows, storage, hypervisor and journal disagree: <c>/consistency/</c>.</summary>
+    IConsistencyClient Consistency { get; }
+
     /// <summary>What happens at the server: <c>/events/</c>.</summary>
     IEventClient Events { get; }
 }

@@ -35,6 +35,7 @@ public sealed class PengxClient : IPengxClient
         Templates = new TemplateClient(transport);
         Hosts = new HostClient(transport);
         Operations = new OperationClient(transport);
+        Consistency = new ConsistencyClient(transport);
         Events = new EventClient(transport);
     }
 
@@ -71,6 +72,9 @@ public sealed class PengxClient : IPengxClient
 
     /// <inheritdoc/>
     public IOperationClient Operations { get; }
+
+    /// <inheritdoc/>
+    public IConsistencyClient Consistency { get; }
 
     /// <inheritdoc/>
     public IEventClient Events { get; }

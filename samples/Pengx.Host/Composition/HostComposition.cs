@@ -36,7 +36,9 @@ internal static class HostComposition
             machines.CopyBytesPerSecond = options.Limits.CopyMiBPerSecond > 0 ? DataSize.FromMiB(options.Limits.CopyMiBPerSecond).Bytes : null;
             machines.SshDirectory = options.SshDirectory.Length > 0 ? Path.GetFullPath(options.SshDirectory) : null;
             machines.AuthorizedKeysPath = options.AuthorizedKeysPath.Length > 0 ? Path.GetFullPath(options.AuthorizedKeysPath) : null;
-            machines.MaxDiskLayers = options.Limits.DiskLayers;
+            machines.MaxDiskLayers = options.Limits.DiskLayers is >= 2 and <= 60
+                ? options.Limits.DiskLayers
+                : throw new InvalidOperationException($"Pengx:Limits:DiskLayers '{options.Limits.DiskLayers}' is refused: a disk may consist of 2 to 60 images.");
             machines.ShutdownWait = TimeSpan.FromSeconds(options.Limits.ShutdownWaitSeconds);
             foreach (var iso in options.IsoDirectories)
             {

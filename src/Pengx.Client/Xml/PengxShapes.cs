@@ -66,6 +66,9 @@ public static class PengxShapes
     /// <summary><c>&lt;vm&gt;</c> of <c>vm</c> events.</summary>
     public static XmlShape<MachineStatusResource> MachineStatus { get; } = new("vm", null, WriteMachineStatus, ReadMachineStatus);
 
+    /// <summary><c>&lt;inconsistency&gt;</c> of <c>/consistency/</c>.</summary>
+    public static XmlShape<InconsistencyResource> Inconsistency { get; } = new("inconsistency", "consistency", WriteInconsistency, ReadInconsistency);
+
     private enum TemplateParts
     {
         Basic,
@@ -450,6 +453,22 @@ public static class PengxShapes
         Message = element.Optional("message"),
         Created = element.Date("created"),
         Finished = element.Date("finished"),
+    };
+
+    private static void WriteInconsistency(WireWriter writer, InconsistencyResource value)
+    {
+        writer.Begin("inconsistency");
+        writer.Text("kind", value.Kind);
+        writer.Text("subject", value.Subject);
+        writer.Text("message", value.Message);
+        writer.End();
+    }
+
+    private static InconsistencyResource ReadInconsistency(WireElement element) => new()
+    {
+        Kind = element.Required("kind"),
+        Subject = element.Required("subject"),
+        Message = element.Optional("message"),
     };
 
     private static void WriteMachineStatus(WireWriter writer, MachineStatusResource value)

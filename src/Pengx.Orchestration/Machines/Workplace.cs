@@ -45,6 +45,12 @@ internal sealed class Workplace
     public async Task<bool> IsAliveAsync(DomainId id, CancellationToken cancellationToken) =>
         await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Running or VmState.Paused };
 
+    /// <summary>What changes disks while their guest runs.</summary>
+    /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
+    public ILiveDisks LiveDisks(string machine) => Driver.TryGetFeature<ILiveDisks>(out var live)
+        ? live
+        : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
+
     /// <summary>Where a guest's console is; null also while the guest runs but does not answer: what is known of it must be
     /// readable all the same.</summary>
     public async Task<VncEndpoint?> FindVncAsync(DomainId id, CancellationToken cancellationToken)
@@ -58,12 +64,6 @@ internal sealed class Workplace
             return null;
         }
     }
-
-    /// <summary>What changes disks while their guest runs.</summary>
-    /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
-    public ILiveDisks LiveDisks(string machine) => Driver.TryGetFeature<ILiveDisks>(out var live)
-        ? live
-        : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
 
     private static UnavailableException NoChains() => new("Nothing that works on chains of images is registered with this service.");
 }

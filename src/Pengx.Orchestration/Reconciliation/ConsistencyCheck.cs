@@ -16,14 +16,57 @@ public sealed class ConsistencyCheck
     /// <summary>Looks at everything that this PM can see.</summary>
     /// <param name="cancellationToken">Ends the check.</param>
     /// <returns>What disagrees; nothing where all is well.</returns>
-    public async Task<IReadOnlyList<Inconsistency>> RunAsync(CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<Inconsistency>> RunAsync(CancellationToken cancellationToken = default) =>
+        (await LookAsync(cancellationToken).ConfigureAwait(false)).Found;
+
+    private async Task<(List<Inconsistency> Found, HashSet<string> Beneath)> LookAsync(CancellationToken cancellationToken)
     {
-        var unfinished = await _journal.ListAsync(new OperationQuery { UnfinishedOnly = true, Limit = int.MaxValue }, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
+        var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
         List<Inconsistency> found = [];
+        HashSet<string> beneath = new(StringComparer.Ordinal);
         await CheckLocksAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
         await CheckVolumesAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
+        await CheckChainsAsync(unfinished, found, beneath, cancellationToken).ConfigureAwait(false);
         await CheckDomainsAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
-        return found;
+        return (found, beneath);
+    }
+
+    /// <summary>Removes the images that belong to no disk and to no unfinished operation, as a check of this moment finds them. One that
+    /// an image of a disk lies on stays.</summary>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <returns>What was removed.</returns>
+    /// <exception cref="InUseException">Something has one open; those before it are removed.</exception>
+    public async Task<IReadOnlyList<Inconsistency>> RemoveOrphansAsync(CancellationToken cancellationToken = default)
+    {
+        var (found, beneath) = await LookAsync(cancellationToken).ConfigureAwait(false);
+        var orphans = found.Where(one => one.Kind is InconsistencyKind.VolumeWithoutDisk or InconsistencyKind.UnfinishedVolume).ToList();
+        List<Inconsistency> removed = [];
+        foreach (var orphan in orphans)
+        {
+            var parts = orphan.Subject.Split('/');
+            if (!StorlinkId.TryParse(parts[1], out var link) || !DiskId.TryParse(parts[3], out var id))
+            {
+                continue;
+            }
+
+            // An operation that began after the check's first look journaled its disks before it made them; one that has ended since
+            // has recorded them.
+            var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
+            var (storlink, row) = await _place.Store.ReadAsync(
+                async session => (
+                    await session.Storlinks.FindAsync(link, cancellationToken).ConfigureAwait(false),
+                    await session.Disks.FindAsync(id, cancellationToken).ConfigureAwait(false)),
+                cancellationToken).ConfigureAwait(false);
+            if (storlink is null || row is not null || IsWorkedOn(unfinished, id.ToString()) || beneath.Any(layer => layer.Contains(id.ToString(), StringComparison.Ordinal)))
+            {
+                continue;
+            }
+
+            await _place.Storage.DeleteAsync(storlink, id, cancellationToken).ConfigureAwait(false);
+            removed.Add(orphan);
+        }
+
+        return removed;
     }
 
     private static bool IsWorkedOn(List<OperationRecord> unfinished, string id) =>
@@ -109,6 +152,106 @@ public sealed class ConsistencyCheck
         }
     }
 
+    private Task<List<OperationRecord>> UnfinishedAsync(CancellationToken cancellationToken) =>
+        _journal.ListAsync(new OperationQuery { UnfinishedOnly = true, Limit = int.MaxValue }, cancellationToken).ToListAsync(cancellationToken);
+
+    /// <summary>Holds what the images themselves say they lie on against the rows.</summary>
+    private async Task CheckChainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
+    {
+        var disks = await _place.Store.ReadAsync(
+            async session =>
+            {
+                var storlinks = (await session.Storlinks.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(storlink => storlink.Id);
+                List<Disk> all = [];
+                foreach (var kind in Enum.GetValues<DiskOwnerKind>())
+                {
+                    all.AddRange(await session.Disks.ListAsync(kind, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false));
+                }
+
+                // Only qcow2 images name others, and those of Ceph do it out of sight.
+                return all.Where(disk => disk.Format == DiskFormat.Qcow2 && storlinks.GetValueOrDefault(disk.Storlink) is { } link
+                    && link.Level != StorlinkLevel.Object && _place.Storage.Find(link) is not null).ToList();
+            },
+            cancellationToken).ConfigureAwait(false);
+        foreach (var disk in disks.Where(disk => !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())))
+        {
+            var subject = $"storlink/{disk.Storlink}/disk/{disk.Id}";
+            try
+            {
+                var recorded = (await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false)).Layers;
+                var real = await _place.Chains.ReadAsync(recorded[0], cancellationToken).ConfigureAwait(false);
+                beneath.UnionWith(real.Select(layer => layer.Location.ToString()!));
+                if (!real.SequenceEqual(recorded) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                {
+                    found.Add(new(InconsistencyKind.ChainDiffers, subject, $"The image of disk {disk.Id} consists of {Listed(real)}, and the rows say {Listed(recorded)}."));
+                }
+            }
+            catch (Exception error) when (error is StorageException or NotFoundException or WrongStateException or UnavailableException)
+            {
+                if (await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                {
+                    found.Add(new(InconsistencyKind.NotChecked, subject, $"The images of disk {disk.Id} could not be followed: {error.Message}"));
+                }
+            }
+        }
+    }
+
+    /// <summary>Whether nothing has taken a disk up since the check began: what is seen in between is not a finding.</summary>
+    private async Task<bool> IsStillSoAsync(Disk disk, CancellationToken cancellationToken)
+    {
+        var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
+        return !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())
+            && await _place.Store.ReadAsync(session => session.Disks.FindAsync(disk.Id, cancellationToken), cancellationToken).ConfigureAwait(false) == disk;
+    }
+
+    private static string Listed(IReadOnlyList<DiskLayer> layers) => string.Join(" on ", layers.Select(layer => layer.Location));
+
+    /// <summary>Holds the snapshots of a machine against what they must be, and what it runs on against the rows.</summary>
+    private async Task CheckSnapshotsAsync(SnapshotRows rows, bool alive, List<Inconsistency> found, CancellationToken cancellationToken)
+    {
+        var (machine, subject) = (rows.Machine, $"vm/{rows.Machine.Id}");
+        var ids = rows.Snapshots.Select(snapshot => snapshot.Id).ToHashSet();
+        var trouble = rows.Snapshots switch
+        {
+            { Count: 0 } => null,
+            var all when all.Count(snapshot => snapshot.Kind == SnapshotKind.Run) != 1 => "does not stand on exactly one of them",
+            var all when rows.DisksOf(DiskOwner.Of(machine.Id)).Count > 0 => "has disks beside theirs",
+            var all when all.Any(snapshot => snapshot.Parent is { } parent && !ids.Contains(parent)) => "has one whose parent is missing",
+            var all when all.Any(snapshot => snapshot.Kind == SnapshotKind.Run && rows.ChildrenOf(snapshot.Id).Count > 0) => "has one upon what it runs on",
+            var all when all.Any(snapshot => snapshot.Kind == SnapshotKind.Deleted && rows.ChildrenOf(snapshot.Id).Count < 2) => "has a deleted one that fewer than two lie on",
+            _ => null,
+        };
+        if (trouble is not null)
+        {
+            found.Add(new(InconsistencyKind.SnapshotsDiffer, subject, $"VM '{machine.Name}' has snapshots and {trouble}."));
+        }
+
+        if (!alive || !_place.Driver.TryGetFeature<ILiveDisks>(out var live))
+        {
+            return;
+        }
+
+        try
+        {
+            var real = await live.ReadAsync(machine.Id, cancellationToken).ConfigureAwait(false);
+            foreach (var disk in rows.Current)
+            {
+                var recorded = await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false);
+                if (real.FirstOrDefault(one => one.Vdev == recorded.Vdev) is { } open && !open.Layers.SequenceEqual(recorded.Layers) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                {
+                    found.Add(new(InconsistencyKind.ChainDiffers, subject, $"VM '{machine.Name}' runs {recorded.Vdev} on {Listed(open.Layers)}, and the rows say {Listed(recorded.Layers)}."));
+                }
+            }
+        }
+        catch (Exception error) when (error is HypervisorException or WrongStateException or UnavailableException or StorageException or NotFoundException)
+        {
+            if (await _place.IsAliveAsync(machine.Id, cancellationToken).ConfigureAwait(false))
+            {
+                found.Add(new(InconsistencyKind.NotChecked, subject, $"What VM '{machine.Name}' runs on could not be asked: {error.Message}"));
+            }
+        }
+    }
+
     private static async Task CheckDescriptionsAsync(
         Storlink storlink, IStorageBackend backend, Dictionary<DiskId, Disk> rows, List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
     {
@@ -188,6 +331,11 @@ public sealed class ConsistencyCheck
             if (!alive && rows.Interfaces.FirstOrDefault(nic => nic.Retired) is { } retired)
             {
                 found.Add(new(InconsistencyKind.InterfaceStillRetired, $"vm/{machine.Id}", $"Interface {retired.Id} of VM '{machine.Name}' was deleted and is still kept."));
+            }
+
+            if (await SnapshotRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } snapshots)
+            {
+                await CheckSnapshotsAsync(snapshots, alive, found, cancellationToken).ConfigureAwait(false);
             }
 
             await CompareDefinitionAsync(GuestRef.Of(machine), () => _place.Definitions.BuildAsync(session, rows, cancellationToken)).ConfigureAwait(false);

@@ -33,6 +33,12 @@ public enum InconsistencyKind
     /// <summary>An object is locked although no unfinished operation holds it.</summary>
     LockWithoutOperation,
 
+    /// <summary>An image lies on others than the rows say, or a running machine has others open.</summary>
+    ChainDiffers,
+
+    /// <summary>The rows of a machine's snapshots form no tree with one place where the machine stands.</summary>
+    SnapshotsDiffer,
+
     /// <summary>Something could not be looked at.</summary>
     NotChecked,
 }

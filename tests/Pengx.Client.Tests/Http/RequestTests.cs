@@ -27,6 +27,10 @@ public sealed class RequestTests
         { "backup.restore", "POST", $"/vms/{A}/backups/{B}/", false },
         { "backup.delete", "DELETE", $"/vms/{A}/backups/{B}/", false },
         { "disk.delete", "DELETE", $"/vms/{A}/disks/{B}/", false },
+        { "snapshot.restore", "POST", $"/vms/{A}/snapshots/{B}/", false },
+        { "snapshot.delete", "DELETE", $"/vms/{A}/snapshots/{B}/", false },
+        { "snapshot.start", "POST", $"/vms/{A}/start/snapshots/{B}/", false },
+        { "consistency.orphans", "DELETE", "/consistency/orphans/", false },
         { "interface.update", "PUT", $"/vms/{A}/interface/7/update/", true },
         { "interface.delete", "DELETE", $"/vms/{A}/interface/7/", false },
         { "storlink.update", "PUT", "/storlinks/7/", false },
@@ -63,6 +67,10 @@ public sealed class RequestTests
                 "backup.restore" => client.Backups.RestoreAsync(A, B, null, Token),
                 "backup.delete" => client.Backups.DeleteAsync(A, B, null, Token),
                 "disk.delete" => client.Disks.DeleteAsync(A, B, null, Token),
+                "snapshot.restore" => client.Snapshots.RestoreAsync(A, B, null, Token),
+                "snapshot.delete" => client.Snapshots.DeleteAsync(A, B, null, Token),
+                "snapshot.start" => client.Snapshots.StartAsync(A, B, null, Token),
+                "consistency.orphans" => client.Consistency.RemoveOrphansAsync(null, Token),
                 "interface.update" => client.Interfaces.UpdateAsync(A, 7, new InterfaceUpdateRequest { IpAddress = "192.168.0.1" }, null, Token),
                 "interface.delete" => client.Interfaces.DeleteAsync(A, 7, null, null, Token),
                 "storlink.update" => client.Storlinks.UpdateAsync(7, new StorlinkUpdateRequest { Name = "n" }, null, Token),
@@ -120,6 +128,7 @@ public sealed class RequestTests
             null,
             Token);
         await client.Templates.CreateAsync(A, new TemplateCreateRequest { Name = "n", Storlink = 2 }, null, Token);
+        await client.Snapshots.CreateAsync(A, new SnapshotCreateRequest { Name = "n", Storlink = 2, Description = "d" }, null, Token);
         await client.Interfaces.DeleteAsync(A, 7, new InterfaceDeleteRequest { InterfaceName = "xenbr0" }, null, Token);
         Assert.Equal(
             [
@@ -140,6 +149,7 @@ public sealed class RequestTests
                 ("POST", "/templates/add_new/", V2, "<template><name>n</name><os>DEBIAN</os><os_arch>X64</os_arch><desc></desc>"
                     + "<disk><storlink>11</storlink><size>102400</size><format>qcow2</format></disk></template>"),
                 ("POST", $"/templates/create/vms/{A}/", V1, "<template><name>n</name><storlink>2</storlink><desc></desc></template>"),
+                ("POST", $"/vms/{A}/snapshots/", V1, "<snapshot><name>n</name><storlink>2</storlink><desc>d</desc></snapshot>"),
                 ("DELETE", $"/vms/{A}/interface/7/", V1, "<vms><interface_name>xenbr0</interface_name></vms>"),
             ],
             server.Requests.Select(sent =>
@@ -159,6 +169,10 @@ public sealed class RequestTests
             "/templates/" => $"<templates><template id='{A}'/></templates>",
             "/vms/" => $"<vms><vm id='{A}'/></vms>",
             "/operations/" => $"<operations><operation id='{A}'/></operations>",
+            "/consistency/" => "<consistency><inconsistency><kind>k</kind><subject>s</subject></inconsistency></consistency>",
+            _ when request.Path.Contains("/disks/snapshots/", StringComparison.Ordinal) => $"<disks><disk id='{A}'/></disks>",
+            _ when request.Path.EndsWith("/snapshots/", StringComparison.Ordinal) => $"<snapshots><snapshot id='{A}'><name>n</name></snapshot></snapshots>",
+            _ when request.Path.Contains("/snapshots/", StringComparison.Ordinal) => $"<snapshot id='{A}'><name>n</name></snapshot>",
             _ when request.Path.EndsWith("/disks/", StringComparison.Ordinal) => $"<disks><disk id='{A}'/></disks>",
             _ when request.Path.EndsWith("/interfaces/", StringComparison.Ordinal) => "<interfaces><interface id='7'/></interfaces>",
             _ when request.Path.Contains("/disks/", StringComparison.Ordinal) => $"<disk id='{A}'/>",
@@ -187,6 +201,10 @@ public sealed class RequestTests
         await client.Interfaces.GetAsync(A, 7, Token);
         Assert.Single(await Clients.AllAsync(client.Operations.ListAsync(Token)));
         await client.Operations.GetAsync(A, Token);
+        Assert.Single(await Clients.AllAsync(client.Snapshots.ListAsync(A, Token)));
+        await client.Snapshots.GetAsync(A, B, Token);
+        Assert.Single(await Clients.AllAsync(client.Snapshots.ListDisksAsync(A, B, Token)));
+        Assert.Equal("s", Assert.Single(await Clients.AllAsync(client.Consistency.ListAsync(Token))).Subject);
         Assert.All(server.Requests, sent => Assert.Equal(("GET", ""), (sent.Method, sent.Body)));
         Assert.Equal(
             [
@@ -194,6 +212,7 @@ public sealed class RequestTests
                 ("/storlinks/7/", V1), ("/templates/", V1), ($"/templates/{A}/", V2), ($"/templates/{A}/disks/", V1), ("/vms/", V1),
                 ($"/vms/{A}/", V1), ($"/vms/{A}/disks/", V1), ($"/vms/{A}/disks/{B}/", V1), ($"/vms/{A}/interfaces/", V1),
                 ($"/vms/{A}/interface/7/", V1), ("/operations/", V1), ($"/operations/{A}/", V1),
+                ($"/vms/{A}/snapshots/", V1), ($"/vms/{A}/snapshots/{B}/", V1), ($"/vms/{A}/disks/snapshots/{B}/", V1), ("/consistency/", V1),
             ],
             server.Requests.Select(sent => (sent.Path, sent.Header("Accept")!)));
         Assert.All(server.Requests, sent => Assert.Equal(0, sent.Connection));

@@ -1,0 +1,187 @@
+using Pengx.Testing;
+
+namespace Pengx.Orchestration.Tests;
+
+public sealed class SnapshotTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task What_cannot_be_is_refused_before_anything_changes()
+    {
+        await using var world = await World.StartedAsync(options => options.MaxDiskLayers = 3);
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        var pool = World.VmOf(await world.DoneAsync(world.Machines.CreateAsync(World.Request(storlink, "other"), null, Token)));
+        var ceph = await world.DoneAsync(world.Storlinks.CreateAsync(new CreateStorlink { Name = "ceph", Link = "pool", Type = StorlinkType.Ceph, Level = StorlinkLevel.Object }, null, Token));
+        Assert.True(StorlinkId.TryParse(ceph.Created!.Split('/')[1], out var objects));
+        var before = await world.PictureAsync();
+
+        Assert.Equal("name", (await Assert.ThrowsAsync<InvalidFieldException>(() => TakeAsync(world, vm, storlink, " "))).Field);
+        Assert.Contains("object level", (await Assert.ThrowsAsync<InvalidFieldException>(() => TakeAsync(world, vm, objects, "s"))).Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<NotFoundException>(() => TakeAsync(world, vm, new(4711), "s"));
+        await Assert.ThrowsAsync<NotFoundException>(() => TakeAsync(world, VmId.New(), storlink, "s"));
+        await Assert.ThrowsAsync<NotFoundException>(() => world.Snapshots.DeleteAsync(vm, SnapshotId.New(), null, Token));
+        Assert.Equal(before, await world.PictureAsync());
+
+        var first = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s1")));
+        await Assert.ThrowsAsync<InvalidFieldException>(() => TakeAsync(world, vm, storlink, "s1"));
+        await Assert.ThrowsAsync<NotFoundException>(() => world.Snapshots.GetAsync(pool, first, Token));
+        var run = (await world.ReadAsync(session => session.Snapshots.ListByVmAsync(vm, Token))).Single(snapshot => snapshot.Kind == SnapshotKind.Run);
+        await Assert.ThrowsAsync<NotFoundException>(() => world.Snapshots.DeleteAsync(vm, run.Id, null, Token));
+        await world.DoneAsync(TakeAsync(world, vm, storlink, "s2"));
+        Assert.Contains("3 images", (await Assert.ThrowsAsync<WrongStateException>(() => TakeAsync(world, vm, storlink, "s3"))).Message, StringComparison.Ordinal);
+
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.RestoreAsync(vm, first, null, Token));
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.StartAsync(vm, first, null, Token));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task What_others_lie_on_is_not_deleted()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        var snapshot = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
+        var other = await world.AddMachineAsync(storlink, "other");
+        var below = (await world.Snapshots.ListDisksAsync(vm, snapshot, Token))[0];
+        var above = (await world.Disks.ListAsync(other, Token))[0];
+        await using (var session = await world.Store.OpenAsync(Token))
+        {
+            session.Disks.Update(above with { Backing = below.Id });
+            await session.SaveAsync(Token);
+        }
+
+        var refusal = await Assert.ThrowsAsync<InUseException>(() => world.Snapshots.DeleteAsync(vm, snapshot, null, Token));
+        Assert.Contains(above.Id.ToString(), refusal.Message, StringComparison.Ordinal);
+        Assert.Contains(await world.Get<ConsistencyCheck>().RunAsync(Token), one => one.Kind == InconsistencyKind.ChainDiffers && one.Subject.EndsWith(above.Id.ToString(), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_failing_hypervisor_leaves_everything_as_it_was()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var before = await world.PictureAsync();
+        world.Host.FailNext(SimulatedVerb.OverlayDisks, new HypervisorException("no snapshot today"));
+        var ended = await world.EndedAsync(TakeAsync(world, vm, storlink, "s"));
+        Assert.Equal(OperationState.Failed, ended.State);
+        Assert.Contains("no snapshot today", ended.Message, StringComparison.Ordinal);
+        Assert.Equal(before, await world.PictureAsync());
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task The_shown_tree_leaves_out_what_is_hidden()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        var root = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "root")));
+        var fork = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "fork")));
+        var left = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "left")));
+        await world.DoneAsync(world.Snapshots.RestoreAsync(vm, fork, null, Token));
+        Assert.Equal(fork, (await world.Snapshots.FindCurrentAsync(vm, Token))?.Id);
+        await world.DoneAsync(world.Snapshots.DeleteAsync(vm, fork, null, Token));
+        Assert.Equal(root, (await world.Snapshots.GetAsync(vm, left, Token)).Parent);
+        Assert.Equal(root, (await world.Snapshots.FindCurrentAsync(vm, Token))?.Id);
+        await Assert.ThrowsAsync<NotFoundException>(() => world.Snapshots.RestoreAsync(vm, fork, null, Token));
+        await world.DoneAsync(TakeAsync(world, vm, storlink, "fork"));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Orphans_go_on_request_and_nothing_else_does()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(TakeAsync(world, vm, storlink, "s"));
+        var before = await world.PictureAsync();
+        var orphan = DiskId.New();
+        world.Storage.Lay((await world.Storlinks.GetAsync(storlink, Token)).Storlink, orphan, DiskFormat.Raw, DataSize.FromMiB(1));
+        var check = world.Get<ConsistencyCheck>();
+        Assert.Equal(InconsistencyKind.VolumeWithoutDisk, Assert.Single(await check.RunAsync(Token)).Kind);
+        Assert.Contains(orphan, world.Storage.Volumes(storlink));
+        Assert.Single(await check.RemoveOrphansAsync(Token));
+        Assert.Equal(before, await world.PictureAsync());
+        Assert.Empty(await check.RemoveOrphansAsync(Token));
+    }
+
+    /// <summary>Machines that are started, stopped and written to between snapshots, against a model of what every disk shows.</summary>
+    [Fact]
+    public async Task Random_sequences_show_what_the_model_says()
+    {
+        const int sequences = 60;
+        const int steps = 30;
+        for (var seed = 1; seed <= sequences; seed++)
+        {
+            await using var world = await World.StartedAsync();
+            var storlink = await world.AddStorlinkAsync();
+            var vm = await world.AddMachineAsync(storlink);
+            var random = new Random(seed);
+            Dictionary<SnapshotId, string> kept = [];
+            List<string> told = [];
+            for (var step = 0; step < steps; step++)
+            {
+                var now = await ShownAsync();
+                var runs = (await world.Machines.GetAsync(vm, Token)).State == VmState.Running;
+                var target = kept.Count > 0 ? kept.Keys.OrderBy(id => id.Value).ElementAt(random.Next(kept.Count)) : (SnapshotId?)null;
+                var act = random.Next(9);
+                told.Add($"{act}{(runs ? " running" : "")}");
+                switch (act)
+                {
+                    case 0 or 1:
+                        world.Storage.Write((await world.Disks.ListAsync(vm, Token))[0].Id, random.Next(8), $"{step}");
+                        continue;
+                    case 2 or 3 when kept.Count < 12:
+                        kept[IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, $"s{step}")))] = now;
+                        break;
+                    case 4 or 5 when target is { } gone:
+                        await world.DoneAsync(world.Snapshots.DeleteAsync(vm, gone, null, Token));
+                        kept.Remove(gone);
+                        break;
+                    case 6 when target is { } back && !runs:
+                        await world.DoneAsync(world.Snapshots.RestoreAsync(vm, back, null, Token));
+                        now = kept[back];
+                        break;
+                    case 7 when target is { } start && !runs:
+                        await world.DoneAsync(world.Snapshots.StartAsync(vm, start, null, Token));
+                        foreach (var fresh in (await world.Snapshots.ListAsync(vm, Token)).Where(snapshot => !kept.ContainsKey(snapshot.Id)))
+                        {
+                            Assert.StartsWith("kept ", fresh.Name, StringComparison.Ordinal);
+                            kept[fresh.Id] = now;
+                        }
+
+                        now = kept[start];
+                        break;
+                    case 8:
+                        await world.DoneAsync(runs ? world.Machines.PowerOffAsync(vm, null, Token) : world.Machines.StartAsync(vm, null, Token));
+                        break;
+                }
+
+                var where = $"sequence {seed}: {string.Join(", ", told)}";
+                Assert.True(now == await ShownAsync(), $"{where}: {now} became {await ShownAsync()}");
+                Assert.Equal(kept.Keys.OrderBy(id => id.Value), (await world.Snapshots.ListAsync(vm, Token)).Select(snapshot => snapshot.Id).OrderBy(id => id.Value));
+                foreach (var (id, content) in kept)
+                {
+                    var shown = world.Storage.ContentOf((await world.Snapshots.ListDisksAsync(vm, id, Token))[0].Id);
+                    Assert.True(content == shown, $"{where}: {content} became {shown}");
+                }
+
+                await world.AssertWholeAsync();
+            }
+
+            async Task<string> ShownAsync() => world.Storage.ContentOf((await world.Disks.ListAsync(vm, Token))[0].Id)!;
+        }
+    }
+
+    private static Task<Operation> TakeAsync(World world, VmId vm, StorlinkId storlink, string name) =>
+        world.Snapshots.CreateAsync(vm, new CreateSnapshot { Name = name, Storlink = storlink }, null, Token);
+
+    private static SnapshotId IdOf(Operation operation) => SnapshotId.TryParse(operation.Created!.Split('/')[^1], out var id) ? id : throw new InvalidOperationException(operation.Created);
+}
