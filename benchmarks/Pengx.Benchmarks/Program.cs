@@ -22,6 +22,12 @@ if (args is ["copy-real", .. var rest])
     return;
 }
 
+if (args is ["list-path"])
+{
+    await ListPathMeasurement.RunAsync();
+    return;
+}
+
 if (args is ["xml-lists"])
 {
     await XmlListComparison.RunAsync();
