@@ -29,6 +29,12 @@ if (args is ["live-disks-real", .. var places])
     return;
 }
 
+if (args is ["list-path"])
+{
+    await ListPathMeasurement.RunAsync();
+    return;
+}
+
 if (args is ["xml-lists"])
 {
     await XmlListComparison.RunAsync();

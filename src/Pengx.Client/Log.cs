@@ -9,4 +9,7 @@ internal static partial class Log
 
     [LoggerMessage(7001, LogLevel.Information, "The event stream ended ({Reason}); it is opened again in {Delay}, after event {LastEventId}")]
     public static partial void EventsReconnecting(this ILogger logger, string reason, TimeSpan delay, string? lastEventId);
+
+    [LoggerMessage(7002, LogLevel.Information, "{Request} is sent again in {Delay}: {Reason}")]
+    public static partial void RequestRepeated(this ILogger logger, string request, TimeSpan delay, string reason);
 }

@@ -48,8 +48,12 @@ public sealed class PengxClient : IPengxClient
     /// Makes the handler that suits this API: redirects are not followed, cookies not kept, and a connection on which a server could send
     /// a body after a 204, as an original one may, is not used again.
     /// </summary>
+    /// <param name="configure">
+    /// Sets what else a connection needs: <see cref="SocketsHttpHandler.SslOptions"/> with a client certificate or a private authority, a proxy,
+    /// a Unix socket. Called for each of two handlers. Null sets nothing.
+    /// </param>
     /// <returns>The handler, its owner's to dispose.</returns>
-    public static HttpMessageHandler CreateHandler() => new ConnectionHandler();
+    public static HttpMessageHandler CreateHandler(Action<SocketsHttpHandler>? configure = null) => new ConnectionHandler(configure);
 
     /// <inheritdoc/>
     public IMachineClient Machines { get; }

@@ -18,6 +18,13 @@ public sealed class PengxClientOptions
     /// </summary>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(100);
 
+    /// <summary>
+    /// How often a request is sent again, at growing intervals of 0.2 to 5 s or when the server says so, where that is safe: a read that a server
+    /// could not be reached for or that was put off (429, 502, 503, 504); a change only where no connection came about, or where the server has
+    /// said that it honours idempotency keys. What timed out is never sent again. 0 to 10; default: 2.
+    /// </summary>
+    public int Retries { get; set; } = 2;
+
     /// <summary>How often <see cref="IOperationClient.WaitAsync"/> looks. Default: 1 s.</summary>
     public TimeSpan OperationPollInterval { get; set; } = TimeSpan.FromSeconds(1);
 
@@ -47,6 +54,11 @@ public sealed class PengxClientOptions
         if (ApiKey is { } key && (key.Length == 0 || key.AsSpan().ContainsAnyExceptInRange('!', '~')))
         {
             return $"{nameof(ApiKey)} must be printable ASCII without spaces, or null.";
+        }
+
+        if (Retries is < 0 or > 10)
+        {
+            return $"{nameof(Retries)} is {Retries}: it must be 0 to 10.";
         }
 
         return FindFault(nameof(Timeout), Timeout)

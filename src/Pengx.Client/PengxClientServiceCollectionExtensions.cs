@@ -17,26 +17,53 @@ public static class PengxClientServiceCollectionExtensions
     /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="configure">Sets at least <see cref="PengxClientOptions.BaseAddress"/>; checked when the application starts.</param>
-    /// <returns>The builder of the underlying HTTP client, for example to add a handler.</returns>
+    /// <returns>The builder of the underlying HTTP client, for example to add a handler that authenticates.</returns>
     public static IHttpClientBuilder AddPengxClient(this IServiceCollection services, Action<PengxClientOptions> configure)
+    {
+        var builder = Add(services, Options.DefaultName, configure);
+        services.TryAddSingleton(provider => Create(provider, Options.DefaultName));
+        services.TryAddSingleton<IPengxClient>(provider => provider.GetRequiredService<PengxClient>());
+        return builder;
+    }
+
+    /// <summary>
+    /// Registers one of several clients, each with its own address, key, TLS and handlers: asked for with
+    /// <c>[FromKeyedServices(name)] IPengxClient</c>.
+    /// </summary>
+    /// <param name="services">The application's services.</param>
+    /// <param name="name">The client's name, the key under which it is asked for.</param>
+    /// <param name="configure">Sets at least <see cref="PengxClientOptions.BaseAddress"/>; checked when the application starts.</param>
+    /// <returns>The builder of the underlying HTTP client, for example to add a handler that authenticates.</returns>
+    public static IHttpClientBuilder AddKeyedPengxClient(this IServiceCollection services, string name, Action<PengxClientOptions> configure)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        var builder = Add(services, name, configure);
+        services.TryAddKeyedSingleton(name, (provider, _) => Create(provider, name));
+        services.TryAddKeyedSingleton<IPengxClient>(name, (provider, _) => provider.GetRequiredKeyedService<PengxClient>(name));
+        return builder;
+    }
+
+    private static IHttpClientBuilder Add(IServiceCollection services, string name, Action<PengxClientOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(configure);
-        services.AddOptions<PengxClientOptions>().Configure(configure).ValidateOnStart();
+        services.AddOptions<PengxClientOptions>(name).Configure(configure).ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<PengxClientOptions>, PengxClientOptionsValidator>());
         services.TryAddSingleton(TimeProvider.System);
-        services.TryAddSingleton(provider =>
-        {
-            var factory = provider.GetRequiredService<IHttpClientFactory>();
-            return new PengxClient(
-                () => factory.CreateClient(HttpClientName),
-                provider.GetRequiredService<IOptions<PengxClientOptions>>().Value,
-                provider.GetRequiredService<TimeProvider>(),
-                provider.GetService<ILogger<PengxClient>>() ?? NullLogger<PengxClient>.Instance);
-        });
-        services.TryAddSingleton<IPengxClient>(provider => provider.GetRequiredService<PengxClient>());
         return services
-            .AddHttpClient(HttpClientName, client => client.Timeout = Timeout.InfiniteTimeSpan)
-            .ConfigurePrimaryHttpMessageHandler(PengxClient.CreateHandler);
+            .AddHttpClient(HttpClientOf(name), client => client.Timeout = Timeout.InfiniteTimeSpan)
+            .ConfigurePrimaryHttpMessageHandler(() => PengxClient.CreateHandler());
     }
+
+    private static PengxClient Create(IServiceProvider provider, string name)
+    {
+        var factory = provider.GetRequiredService<IHttpClientFactory>();
+        return new PengxClient(
+            () => factory.CreateClient(HttpClientOf(name)),
+            provider.GetRequiredService<IOptionsMonitor<PengxClientOptions>>().Get(name),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetService<ILogger<PengxClient>>() ?? NullLogger<PengxClient>.Instance);
+    }
+
+    private static string HttpClientOf(string name) => name.Length == 0 ? HttpClientName : $"{HttpClientName}.{name}";
 }

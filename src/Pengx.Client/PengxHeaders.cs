@@ -15,6 +15,9 @@ public static class PengxHeaders
     /// <summary>Makes a repeated changing request the same request.</summary>
     public const string IdempotencyKey = "Idempotency-Key";
 
+    /// <summary>On every answer of a server that honours <see cref="IdempotencyKey"/>: how many hours it remembers one.</summary>
+    public const string IdempotencyHours = "X-Pengx-Idempotency-Hours";
+
     /// <summary>The other place for an API key, beside <c>Authorization: Bearer</c>.</summary>
     public const string ApiKey = "X-Api-Key";
 

@@ -9,6 +9,9 @@ namespace Pengx.Host;
 /// not to wait; the same idempotency key never does anything twice.</summary>
 internal sealed class Changes(IOperations operations)
 {
+    /// <summary>For how many hours an idempotency key is remembered, as every answer says.</summary>
+    public const string KeyHours = "24";
+
     private const int MaxKeyLength = 255;
 
     // Two requests with one key: the second must not even be checked before the first has been remembered.

@@ -43,6 +43,7 @@ internal static class ErrorResponse
     /// <summary>Turns exceptions and empty failures into the error body.</summary>
     public static IApplicationBuilder UseErrorResponses(this IApplicationBuilder app) => app.Use(async (http, next) =>
     {
+        http.Response.Headers[PengxHeaders.IdempotencyHours] = Changes.KeyHours;
         try
         {
             await next(http);

@@ -27,24 +27,22 @@ internal static class OpenApiDocumentExtensions
                 return Task.CompletedTask;
             }
 
+            var (method, pattern) = (context.Description.HttpMethod ?? "", context.Description.RelativePath ?? "");
             if (bodies.Request is { } request)
             {
-                operation.RequestBody = new OpenApiRequestBody { Required = true, Content = Content(request) };
+                operation.RequestBody = new OpenApiRequestBody { Required = true, Content = Content(DescribedBodies.RequestOf(method, pattern, request)) };
             }
 
             operation.Responses = new OpenApiResponses
             {
                 [bodies.Success.ToString(System.Globalization.CultureInfo.InvariantCulture)] = bodies.Success == StatusCodes.Status204NoContent
                     ? new OpenApiResponse { Description = "Done; the result is in the headers X-Pengx-Result and X-Pengx-Message." }
-                    : new OpenApiResponse { Description = "Done.", Content = Content(bodies.Answer) },
-                ["default"] = new OpenApiResponse { Description = "Refused or failed.", Content = Content("root") },
+                    : new OpenApiResponse { Description = "Done.", Content = Content(DescribedBodies.AnswerOf(method, pattern, bodies.Answer)) },
+                ["default"] = new OpenApiResponse { Description = "Refused or failed.", Content = Content(DescribedBodies.Result) },
             };
             return Task.CompletedTask;
         });
     });
 
-    private static Dictionary<string, OpenApiMediaType> Content(string root) => new()
-    {
-        [Xml] = new OpenApiMediaType { Schema = new OpenApiSchema { Type = JsonSchemaType.Object, Xml = new OpenApiXml { Name = root } } },
-    };
+    private static Dictionary<string, OpenApiMediaType> Content(OpenApiSchema schema) => new() { [Xml] = new OpenApiMediaType { Schema = schema } };
 }

@@ -60,4 +60,27 @@ public interface ITemplateClient
     /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
     /// <returns>What was done.</returns>
     Task<ChangeResult> DeleteAsync(Guid id, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Boots a template to install it: an addition to the reference.</summary>
+    /// <param name="id">The template.</param>
+    /// <param name="request">With which ISO image, or none.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>What was done.</returns>
+    Task<ChangeResult> StartAsync(
+        Guid id, TemplateStartRequest request, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Asks a template's guest to shut down: an addition to the reference.</summary>
+    /// <param name="id">The template.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>What was done.</returns>
+    Task<ChangeResult> ShutdownAsync(Guid id, ChangeOptions? options = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Stops a template at once: an addition to the reference.</summary>
+    /// <param name="id">The template.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Stops waiting; what was begun goes on.</param>
+    /// <returns>What was done.</returns>
+    Task<ChangeResult> PowerOffAsync(Guid id, ChangeOptions? options = null, CancellationToken cancellationToken = default);
 }

@@ -51,4 +51,21 @@ internal sealed class TemplateClient(PengxTransport transport) : ITemplateClient
         var answer = await transport.ChangeAsync(HttpMethod.Delete, $"template/{id:D}/", options, cancellationToken).ConfigureAwait(false);
         return answer.ToResult();
     }
+
+    public async Task<ChangeResult> StartAsync(
+        Guid id, TemplateStartRequest request, ChangeOptions? options, CancellationToken cancellationToken)
+    {
+        var answer = await transport.ChangeAsync(
+            HttpMethod.Post, $"templates/{id:D}/start/", PengxRequests.TemplateStart, request, options, cancellationToken).ConfigureAwait(false);
+        return answer.ToResult();
+    }
+
+    public Task<ChangeResult> ShutdownAsync(Guid id, ChangeOptions? options, CancellationToken cancellationToken) =>
+        ControlAsync(id, "shutdown", options, cancellationToken);
+
+    public Task<ChangeResult> PowerOffAsync(Guid id, ChangeOptions? options, CancellationToken cancellationToken) =>
+        ControlAsync(id, "poweroff", options, cancellationToken);
+
+    private async Task<ChangeResult> ControlAsync(Guid id, string verb, ChangeOptions? options, CancellationToken cancellationToken) =>
+        (await transport.ChangeAsync(HttpMethod.Post, $"templates/{id:D}/{verb}/", options, cancellationToken).ConfigureAwait(false)).ToResult();
 }

@@ -4,10 +4,10 @@ namespace Pengx.Client;
 /// Sends over kept connections, but gives a request that asks for <c>Connection: close</c> a connection of its own: whether the server
 /// closes it or goes on sending where it must not, no other request ever sees it.
 /// </summary>
-internal sealed class ConnectionHandler : HttpMessageHandler
+internal sealed class ConnectionHandler(Action<SocketsHttpHandler>? configure) : HttpMessageHandler
 {
-    private readonly HttpMessageInvoker _kept = new(Create(TimeSpan.FromMinutes(5)));
-    private readonly HttpMessageInvoker _single = new(Create(TimeSpan.Zero));
+    private readonly HttpMessageInvoker _kept = new(Create(TimeSpan.FromMinutes(5), configure));
+    private readonly HttpMessageInvoker _single = new(Create(TimeSpan.Zero, configure));
 
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) =>
         For(request).Send(request, cancellationToken);
@@ -26,13 +26,17 @@ internal sealed class ConnectionHandler : HttpMessageHandler
         base.Dispose(disposing);
     }
 
-    private static SocketsHttpHandler Create(TimeSpan lifetime) => new()
+    private static SocketsHttpHandler Create(TimeSpan lifetime, Action<SocketsHttpHandler>? configure)
     {
-        AllowAutoRedirect = false,
-        UseCookies = false,
-        ConnectTimeout = TimeSpan.FromSeconds(15),
-        PooledConnectionLifetime = lifetime,
-    };
+        var handler = new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(15) };
+        configure?.Invoke(handler);
+
+        // What answers mean depends on these.
+        handler.AllowAutoRedirect = false;
+        handler.UseCookies = false;
+        handler.PooledConnectionLifetime = lifetime;
+        return handler;
+    }
 
     private HttpMessageInvoker For(HttpRequestMessage request) => request.Headers.ConnectionClose == true ? _single : _kept;
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Runtime.CompilerServices;
@@ -11,6 +12,7 @@ internal sealed class PengxTransport
 {
     private static readonly XmlLimits ErrorLimits = new() { MaxBytes = 256 * 1024 };
 
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
     private const int StrayBodyRetries = 3;
     private static readonly TimeSpan StrayBodyWait = TimeSpan.FromMilliseconds(50);
 
@@ -20,6 +22,8 @@ internal sealed class PengxTransport
     private readonly AuthenticationHeaderValue? _authorization;
     private readonly TimeSpan _timeout;
     private readonly ILogger _logger;
+    private readonly int _retries;
+    private volatile bool _keysHonoured;
     private volatile bool _emptyNoContent;
     private volatile bool _strayBodies;
 
@@ -36,6 +40,7 @@ internal sealed class PengxTransport
         _version = options.Version;
         _authorization = options.ApiKey is { } key ? new AuthenticationHeaderValue("Bearer", key) : null;
         _timeout = options.Timeout;
+        _retries = options.Retries;
         EventIdleTimeout = options.EventIdleTimeout;
         OperationPollInterval = options.OperationPollInterval;
         TimeProvider = timeProvider;
@@ -53,7 +58,54 @@ internal sealed class PengxTransport
     public TimeSpan OperationPollInterval { get; }
 
     /// <summary>Reads one element.</summary>
-    public async Task<T> GetAsync<T>(string path, XmlShape<T> shape, CancellationToken cancellationToken, ApiVersion? version = null)
+    public Task<T> GetAsync<T>(string path, XmlShape<T> shape, CancellationToken cancellationToken, ApiVersion? version = null) =>
+        TryAsync(HttpMethod.Get, path, () => GetOnceAsync(path, shape, version, cancellationToken), cancellationToken);
+
+    /// <summary>Waits until an operation is over, through times in which the server cannot be reached.</summary>
+    public async Task<OperationResource> WaitAsync(Guid id, IProgress<OperationResource>? progress, CancellationToken cancellationToken)
+    {
+        var lastSeen = TimeProvider.GetTimestamp();
+        OperationResource? last = null;
+        while (true)
+        {
+            OperationResource? now = null;
+            try
+            {
+                now = await GetOnceAsync($"operations/{id:D}/", PengxShapes.Operation, null, cancellationToken).ConfigureAwait(false);
+            }
+            catch (PengxApiException exception) when (exception.IsTransient && TimeProvider.GetElapsedTime(lastSeen) < Timeout)
+            {
+                // The server restarts, and goes on with the operation.
+            }
+
+            if (now is not null)
+            {
+                lastSeen = TimeProvider.GetTimestamp();
+                if (now != last)
+                {
+                    last = now;
+                    progress?.Report(now);
+                }
+
+                if (now.IsFinished)
+                {
+                    return now.IsSucceeded ? now : throw Failed(now);
+                }
+            }
+
+            await Task.Delay(OperationPollInterval, TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private static PengxApiException Failed(OperationResource operation) => new(
+        PengxApiFailure.OperationFailed,
+        $"GET operations/{operation.Id:D}/",
+        operation.Message ?? $"The operation {operation.Kind} {operation.Id:D} ended as {operation.State}, without a message.")
+    {
+        Operation = operation,
+    };
+
+    private async Task<T> GetOnceAsync<T>(string path, XmlShape<T> shape, ApiVersion? version, CancellationToken cancellationToken)
     {
         using var request = Create(HttpMethod.Get, path, version);
         using var time = new RequestTime(this, cancellationToken);
@@ -102,13 +154,12 @@ internal sealed class PengxTransport
         ApiVersion? version = null,
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        using var request = Create(HttpMethod.Get, path, version);
         using var time = new RequestTime(this, cancellationToken);
-        HttpResponseMessage response;
+        var (request, response) = await TryAsync(HttpMethod.Get, path, () => OpenListAsync(path, version, time, cancellationToken), cancellationToken).ConfigureAwait(false);
+        using var sent = request;
         IAsyncEnumerator<T> items;
         try
         {
-            response = await SendAsync(request, time.Token).ConfigureAwait(false);
             var body = await response.Content.ReadAsStreamAsync(time.Token).ConfigureAwait(false);
             items = PengxXml.ReadListAsync(body, shape, null, time.Token).GetAsyncEnumerator(time.Token);
         }
@@ -193,17 +244,118 @@ internal sealed class PengxTransport
         }
     }
 
+    /// <summary>Opens a list; one that could not be opened may be opened again, one that broke off in the middle may not.</summary>
+    private async Task<(HttpRequestMessage Request, HttpResponseMessage Response)> OpenListAsync(
+        string path, ApiVersion? version, RequestTime time, CancellationToken cancellationToken)
+    {
+        var request = Create(HttpMethod.Get, path, version);
+        try
+        {
+            return (request, await SendAsync(request, time.Token).ConfigureAwait(false));
+        }
+        catch (Exception exception)
+        {
+            var translated = Translate(exception, request, cancellationToken);
+            request.Dispose();
+            if (translated is not null)
+            {
+                throw translated;
+            }
+
+            throw;
+        }
+    }
+
     private async Task<ChangeAnswer> ChangeAsync(
         HttpMethod method, string path, byte[]? body, ChangeOptions? options, ApiVersion? version, CancellationToken cancellationToken)
     {
+        var key = options?.IdempotencyKey ?? (_retries > 0 || options?.Progress is not null ? Guid.NewGuid().ToString("N") : null);
+        if (key is not null && (key.Length is 0 or > 255 || key.AsSpan().ContainsAnyExceptInRange(' ', '~')))
+        {
+            throw new ArgumentException(
+                $"{nameof(ChangeOptions.IdempotencyKey)} has {key.Length} characters: it must be 1 to 255 printable ASCII characters.",
+                nameof(options));
+        }
+
+        if (options is not { Progress: { } progress })
+        {
+            return await TryAsync(method, path, () => ChangeOnceAsync(method, path, body, key, options?.RespondAsync == true, version, cancellationToken), cancellationToken)
+                .ConfigureAwait(false);
+        }
+
+        if (options.RespondAsync)
+        {
+            throw new ArgumentException(
+                $"{nameof(ChangeOptions.Progress)} is told until the change is made, {nameof(ChangeOptions.RespondAsync)} does not wait for it: choose one.", nameof(options));
+        }
+
+        var begun = await TryAsync(method, path, () => ChangeOnceAsync(method, path, body, key, true, version, cancellationToken), cancellationToken).ConfigureAwait(false);
+        if (begun.Operation is not { } operation)
+        {
+            return begun;
+        }
+
+        await WaitAsync(operation.Id, progress, cancellationToken).ConfigureAwait(false);
+
+        // The same key gets the answer that the change has had; nothing is done again.
+        return await TryAsync(method, path, () => ChangeOnceAsync(method, path, body, key, false, version, cancellationToken), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs a request, and again where that is safe.</summary>
+    private async Task<T> TryAsync<T>(HttpMethod method, string path, Func<Task<T>> once, CancellationToken cancellationToken)
+    {
+        for (var attempt = 0; ; attempt++)
+        {
+            TimeSpan pause;
+            try
+            {
+                return await once().ConfigureAwait(false);
+            }
+            catch (PengxApiException exception) when (attempt < _retries && MaySendAgain(method, exception))
+            {
+                var usual = TimeSpan.FromMilliseconds(200 * Math.Pow(2, attempt));
+                pause = exception.RetryAfter ?? usual;
+                pause = pause < LongestPause ? pause : LongestPause;
+                ClientDiagnostics.Retried(method.Method, ClientDiagnostics.RouteOf(path));
+                _logger.RequestRepeated(exception.Request, pause, exception.Message);
+            }
+
+            await Task.Delay(pause, TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private bool MaySendAgain(HttpMethod method, PengxApiException exception) =>
+        exception.IsTransient
+        && exception.Failure != PengxApiFailure.TimedOut
+        && (method == HttpMethod.Get || _keysHonoured || NothingWasSent(exception));
+
+    // Without a connection the server knows nothing of the request.
+    private static bool NothingWasSent(PengxApiException exception) => exception.InnerException is HttpRequestException
+    {
+        HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError or HttpRequestError.ProxyTunnelError,
+    };
+
+    private async Task<ChangeAnswer> ChangeOnceAsync(
+        HttpMethod method, string path, byte[]? body, string? key, bool respondAsync, ApiVersion? version, CancellationToken cancellationToken)
+    {
         using var request = Create(method, path, version);
+        // Content, even without a byte, keeps SocketsHttpHandler from sending a change again by itself: it does so up to three times with a
+        // request without content whose connection ended before the answer, when the server may long have made the change.
+        request.Content = new ByteArrayContent(body ?? []);
         if (body is not null)
         {
-            request.Content = new ByteArrayContent(body);
             request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(PengxXml.ContentType);
         }
 
-        Apply(options, request);
+        if (key is not null)
+        {
+            request.Headers.TryAddWithoutValidation(PengxHeaders.IdempotencyKey, key);
+        }
+
+        if (respondAsync)
+        {
+            request.Headers.Add(PengxHeaders.Prefer, PengxHeaders.RespondAsync);
+        }
 
         // The reference documents 204 for these with a body, which HTTP has no place for: on a kept connection it would be read as the
         // next answer. A server that sends the result as headers is known to send no body; for any other, the connection is not kept.
@@ -291,39 +443,20 @@ internal sealed class PengxTransport
         return request;
     }
 
-    private static void Apply(ChangeOptions? options, HttpRequestMessage request)
-    {
-        if (options is null)
-        {
-            return;
-        }
-
-        if (options.RespondAsync)
-        {
-            request.Headers.Add(PengxHeaders.Prefer, PengxHeaders.RespondAsync);
-        }
-
-        if (options.IdempotencyKey is { } key)
-        {
-            if (key.Length is 0 or > 255 || key.AsSpan().ContainsAnyExceptInRange(' ', '~'))
-            {
-                throw new ArgumentException(
-                    $"{nameof(ChangeOptions.IdempotencyKey)} has {key.Length} characters: it must be 1 to 255 printable ASCII characters.",
-                    nameof(options));
-            }
-
-            request.Headers.TryAddWithoutValidation(PengxHeaders.IdempotencyKey, key);
-        }
-    }
-
     /// <summary>Sends, and gives back successes only: their bodies are still to be read.</summary>
     private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         var name = NameOf(request);
         var method = request.Method;
-        var response = await SendPastStrayBodiesAsync(request, cancellationToken).ConfigureAwait(false);
+        var route = ClientDiagnostics.RouteOf(_baseAddress.MakeRelativeUri(request.RequestUri ?? _baseAddress).OriginalString);
+        using var activity = ClientDiagnostics.Activities.StartActivity($"{method.Method} {route}", ActivityKind.Client);
+        activity?.SetTag("http.request.method", method.Method)?.SetTag("http.route", route)?.SetTag("server.address", _baseAddress.Host);
+        var begun = TimeProvider.GetTimestamp();
+        HttpResponseMessage? response = null;
         try
         {
+            response = await SendPastStrayBodiesAsync(request, cancellationToken).ConfigureAwait(false);
+            _keysHonoured |= response.Headers.Contains(PengxHeaders.IdempotencyHours);
             // A handler that follows redirects turns a POST into a GET, and the GET's success is none of the POST.
             if ((int)response.StatusCode is >= 300 and < 400 || request.Method != method)
             {
@@ -335,13 +468,27 @@ internal sealed class PengxTransport
                     response.StatusCode);
             }
 
-            return response.IsSuccessStatusCode
-                ? response
-                : throw Refused(response, name, await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false));
+            if (!response.IsSuccessStatusCode)
+            {
+                throw Refused(response, name, await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false));
+            }
+
+            activity?.SetTag("http.response.status_code", (int)response.StatusCode);
+            ClientDiagnostics.Ended(method.Method, route, (int)response.StatusCode, null, TimeProvider.GetElapsedTime(begun));
+            return response;
         }
-        catch
+        catch (Exception exception)
         {
-            response.Dispose();
+            var failure = exception switch
+            {
+                PengxApiException typed => typed.Failure,
+                OperationCanceledException => PengxApiFailure.TimedOut,
+                _ => PengxApiFailure.Unreachable,
+            };
+            var status = (int?)response?.StatusCode;
+            activity?.SetTag("http.response.status_code", status)?.SetTag("error.type", ClientDiagnostics.Of(failure))?.SetStatus(ActivityStatusCode.Error, exception.Message);
+            ClientDiagnostics.Ended(method.Method, route, status, failure, TimeProvider.GetElapsedTime(begun));
+            response?.Dispose();
             throw;
         }
     }

@@ -5,7 +5,7 @@ internal static class Clients
     /// <summary>A client as an application without DI makes it.</summary>
     public static PengxClient Of(RawServer server, Action<PengxClientOptions>? configure = null, TimeProvider? time = null, HttpMessageHandler? handler = null)
     {
-        var options = new PengxClientOptions { BaseAddress = server.Address };
+        var options = new PengxClientOptions { BaseAddress = server.Address, Retries = 0 };
         configure?.Invoke(options);
         return new PengxClient(new HttpClient(handler ?? PengxClient.CreateHandler()), options, time);
     }
