@@ -1,8 +1,9 @@
 namespace Pengx.Data;
 
 /// <summary>Rows in the order of the machines that they belong to, taken machine by machine. Rows of a machine that was not asked for, since it
-/// came or went in between, are passed over.</summary>
-internal sealed class MachineOrder<T>(IAsyncEnumerator<(long CreatedAt, Guid Id, T Row)> rows) : IAsyncDisposable
+/// came or went in between, are passed over; a machine without any is a row without one.</summary>
+internal sealed class MachineOrder<T>(IAsyncEnumerator<(long CreatedAt, Guid Id, T? Row)> rows) : IAsyncDisposable
+    where T : class
 {
     private bool _begun;
     private bool _ended;
@@ -19,9 +20,9 @@ internal sealed class MachineOrder<T>(IAsyncEnumerator<(long CreatedAt, Guid Id,
         List<T>? taken = null;
         while (!_ended && (rows.Current.CreatedAt, rows.Current.Id).CompareTo(machine) is <= 0 and var order)
         {
-            if (order == 0)
+            if (order == 0 && rows.Current.Row is { } row)
             {
-                (taken ??= []).Add(rows.Current.Row);
+                (taken ??= []).Add(row);
             }
 
             await MoveAsync().ConfigureAwait(false);

@@ -12,25 +12,29 @@ internal sealed class VirtualMachineRepository(SqliteDatabase database, PendingC
 
     public async IAsyncEnumerable<VirtualMachineDevices> ListWithDevicesAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        // Each list comes in the machines' order, so that all are read side by side, and nothing is held but the machine at hand.
+        // Each list comes in the machines' order, so that all are read side by side, and nothing is held but the machine at hand. The outer
+        // joins keep SQLite from going through the disks first and sorting all of them before it gives out one.
         var own = Stored.DiskOwners[DiskOwnerKind.Vm];
         var frozen = Stored.DiskOwners[DiskOwnerKind.Snapshot];
         var run = Stored.SnapshotKinds[SnapshotKind.Run];
         var disks = new MachineOrder<Disk>(database.StreamAsync(
             context => from vm in context.VirtualMachines
-                       join disk in context.Disks on new { Id = vm.Id, Kind = own } equals new { Id = disk.OwnerId, Kind = disk.OwnerKind }
-                       orderby vm.CreatedAt, vm.Id, disk.Order, disk.Id
+                       join owned in context.Disks on new { Id = vm.Id, Kind = own } equals new { Id = owned.OwnerId, Kind = owned.OwnerKind } into disksOfVm
+                       from disk in disksOfVm.DefaultIfEmpty()
+                       orderby vm.CreatedAt, vm.Id, disk!.Order, disk.Id
                        select new { vm.CreatedAt, vm.Id, Disk = disk },
-            row => (row.CreatedAt, row.Id, row.Disk.ToModel()),
+            row => (row.CreatedAt, row.Id, row.Disk?.ToModel()),
             cancellationToken).GetAsyncEnumerator(cancellationToken));
         await using var ownDisks = disks.ConfigureAwait(false);
         var runDisks = new MachineOrder<Disk>(database.StreamAsync(
             context => from vm in context.VirtualMachines
-                       join snapshot in context.Snapshots on new { Id = vm.Id, Kind = run } equals new { Id = snapshot.Vm, snapshot.Kind }
-                       join disk in context.Disks on new { Id = snapshot.Id, Kind = frozen } equals new { Id = disk.OwnerId, Kind = disk.OwnerKind }
-                       orderby vm.CreatedAt, vm.Id, disk.Order, disk.Id
+                       join taken in context.Snapshots on new { Id = vm.Id, Kind = run } equals new { Id = taken.Vm, taken.Kind } into snapshotsOfVm
+                       from snapshot in snapshotsOfVm.DefaultIfEmpty()
+                       join owned in context.Disks on new { Id = (Guid?)snapshot!.Id, Kind = frozen } equals new { Id = (Guid?)owned.OwnerId, Kind = owned.OwnerKind } into disksOfSnapshot
+                       from disk in disksOfSnapshot.DefaultIfEmpty()
+                       orderby vm.CreatedAt, vm.Id, disk!.Order, disk.Id
                        select new { vm.CreatedAt, vm.Id, Disk = disk },
-            row => (row.CreatedAt, row.Id, row.Disk.ToModel()),
+            row => (row.CreatedAt, row.Id, row.Disk?.ToModel()),
             cancellationToken).GetAsyncEnumerator(cancellationToken));
         await using var ofRunSnapshots = runDisks.ConfigureAwait(false);
         var interfaces = new MachineOrder<VmInterface>(database.StreamAsync(
@@ -38,7 +42,7 @@ internal sealed class VirtualMachineRepository(SqliteDatabase database, PendingC
                        join nic in context.VmInterfaces on vm.Id equals nic.Vm
                        orderby vm.CreatedAt, vm.Id, nic.Id
                        select new { vm.CreatedAt, vm.Id, Interface = nic },
-            row => (row.CreatedAt, row.Id, row.Interface.ToModel()),
+            row => (row.CreatedAt, row.Id, (VmInterface?)row.Interface.ToModel()),
             cancellationToken).GetAsyncEnumerator(cancellationToken));
         await using var nics = interfaces.ConfigureAwait(false);
         await foreach (var machine in ListAsync(cancellationToken).ConfigureAwait(false))
