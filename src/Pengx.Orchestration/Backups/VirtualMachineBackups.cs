@@ -88,11 +88,7 @@ public sealed class VirtualMachineBackups
     {
         var row = await GetAsync(vm, backup, cancellationToken).ConfigureAwait(false);
         var machine = await _machines.OwnAsync(vm, cancellationToken).ConfigureAwait(false);
-        if (await _place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
-        {
-            throw new WrongStateException($"VM '{machine.Name}' runs; stop it first.");
-        }
-
+        await _machines.StateAsync(machine, cancellationToken, VmState.Shutdown, VmState.Crashed).ConfigureAwait(false);
         var state = new RestoreBackupState { Vm = vm, VmName = machine.Name, Backup = row };
         return await _operations.StartAsync(_workflows.RestoreBackup, state, options, cancellationToken).ConfigureAwait(false);
     }

@@ -32,9 +32,6 @@ internal sealed record ConformanceRow(string Operation, string Version, string M
     /// <summary>Documented failures that nothing can bring about, each with the reason.</summary>
     public IReadOnlyDictionary<int, string> Unreachable { get; init; } = new Dictionary<int, string>();
 
-    /// <summary>Why success cannot be shown with one service on one machine; null where it is shown.</summary>
-    public string? NeedsMore { get; init; }
-
     /// <summary>Whether <see cref="Then"/> needs a guest that does as it is asked, which an empty machine is not.</summary>
     public bool NeedsGuest { get; init; }
 
@@ -42,7 +39,7 @@ internal sealed record ConformanceRow(string Operation, string Version, string M
     public Func<ConformanceWorld, Task>? Then { get; init; }
 
     /// <summary>The same by the typed client: what it read, or the result.</summary>
-    public Func<IPengxClient, ConformanceWorld, CancellationToken, Task<object>>? Client { get; init; }
+    public required Func<IPengxClient, ConformanceWorld, CancellationToken, Task<object>> Client { get; init; }
 
     /// <summary>How a row is called in lists: <c>POST /vms/ (v1)</c>.</summary>
     public string Key => $"{Method} {Path} ({Version})";

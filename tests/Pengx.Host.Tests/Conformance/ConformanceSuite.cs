@@ -13,46 +13,43 @@ public abstract class ConformanceSuite(SimulatedService service)
     /// <summary>Whether an empty machine shuts down when it is asked to.</summary>
     protected virtual bool GuestsObey => true;
 
-    public static TheoryData<string> Served => [.. ConformanceTable.Rows.Select(row => row.Key).Where(key => !PendingRows.Keys.Contains(key))];
+    public static TheoryData<string> Keys => [.. ConformanceTable.Rows.Select(row => row.Key)];
 
     [Theory]
-    [MemberData(nameof(Served))]
+    [MemberData(nameof(Keys))]
     public async Task A_row_holds_by_plain_requests(string key)
     {
         var row = Row(key);
-        if (row.NeedsMore is null)
+        var world = await PrepareAsync(row, row.Request, row.State);
+        var (status, body, response) = await SendAsync(row, world);
+        Assert.True((int)status == row.Success, $"{row.Key}: {(int)status} {body}\n{Host.Log}");
+        if (row.Success == 204)
         {
-            var world = await PrepareAsync(row, row.Request, row.State);
-            var (status, body, response) = await SendAsync(row, world);
-            Assert.True((int)status == row.Success, $"{row.Key}: {(int)status} {body}\n{Host.Log}");
-            if (row.Success == 204)
-            {
-                Assert.Empty(body);
-                Assert.Equal("True", response.Headers.GetValues(PengxHeaders.Result).Single());
-                Assert.NotEmpty(PengxHeaders.DecodeMessage(response.Headers.GetValues(PengxHeaders.Message).Single()));
-            }
-            else
-            {
-                AssertAnswer(row.Answer, body, response);
-            }
+            Assert.Empty(body);
+            Assert.Equal("True", response.Headers.GetValues(PengxHeaders.Result).Single());
+            Assert.NotEmpty(PengxHeaders.DecodeMessage(response.Headers.GetValues(PengxHeaders.Message).Single()));
+        }
+        else
+        {
+            AssertAnswer(row.Answer, body, response);
+        }
 
-            if (row.Creates)
-            {
-                var location = response.Headers.Location?.OriginalString;
-                Assert.NotNull(location);
-                await Host.GetXmlAsync(location);
-            }
+        if (row.Creates)
+        {
+            var location = response.Headers.Location?.OriginalString;
+            Assert.NotNull(location);
+            await Host.GetXmlAsync(location);
+        }
 
-            if (row.Then is { } holds && (!row.NeedsGuest || GuestsObey))
-            {
-                await holds(world);
-            }
+        if (row.Then is { } holds && (!row.NeedsGuest || GuestsObey))
+        {
+            await holds(world);
         }
 
         if (row.Success == 204)
         {
-            var world = await PrepareAsync(row, row.Request, row.State);
-            var (status, body, response) = await SendAsync(row, world, "", ("Prefer", PengxHeaders.ReturnRepresentation));
+            world = await PrepareAsync(row, row.Request, row.State);
+            (status, body, response) = await SendAsync(row, world, "", ("Prefer", PengxHeaders.ReturnRepresentation));
             Assert.True(status == HttpStatusCode.OK, $"{row.Key}: {(int)status} {body}");
             AssertAnswer(row.Answer, body, response);
         }
@@ -77,7 +74,14 @@ public abstract class ConformanceSuite(SimulatedService service)
         var world = new ConformanceWorld(Host, service.Store, service.Storlink);
 
         // A list without anything in it would prove nothing.
-        await world.PrepareAsync($"{row.Path}{(row.Path is "/vms/" or "/templates/" ? "{vm_uuid}{gvm_uuid}" : "")}", body, state);
+        var listed = (row.Method, row.Path) switch
+        {
+            (_, "/vms/" or "/templates/") => "{vm_uuid}{gvm_uuid}",
+            ("GET", "/vms/{vm_uuid}/snapshots/") => "{snapshot_uuid}",
+            ("GET", "/vms/{vm_uuid}/backups/") => "{backup_uuid}",
+            _ => "",
+        };
+        await world.PrepareAsync($"{row.Path}{listed}", body, state);
         return world;
     }
 

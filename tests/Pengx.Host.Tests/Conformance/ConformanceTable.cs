@@ -194,8 +194,13 @@ internal static class ConformanceTable
             Success = 201,
             Request = "<vm><name>{name}</name><storlink>{storlink}</storlink></vm>",
             Creates = true,
-            Refusals = [new(400, "name") { Request = "<vm><storlink>{storlink}</storlink></vm>" }],
+            Refusals =
+            [
+                new(400, "name") { Request = "<vm><storlink>{storlink}</storlink></vm>" },
+                new(404, "2000000000") { Request = "<vm><name>{name}</name><storlink>2000000000</storlink></vm>" },
+            ],
             Then = world => world.IsListedAsync("/vms/"),
+            Client = async (client, world, token) => await client.Machines.CopyAsync(world.Vm, new() { Name = world.Name, Storlink = world.Storlink }, null, token),
         },
         new("VMView.create", "v1", "POST", "/vms/")
         {
@@ -243,7 +248,8 @@ internal static class ConformanceTable
                 new(400, "storlink") { Request = "<vm></vm>" },
                 new(404, "2000000000") { Request = "<vm><storlink>2000000000</storlink></vm>" },
             ],
-            Then = async world => Assert.All((await world.Host.GetXmlAsync(world.Fill("/vms/{vm_uuid}/disks/"))).Elements(), disk => Assert.Equal(world.Fill("{id}"), disk.Element("storlink")!.Value)),
+            Then = async world => Assert.Equal(world.Fill("{id}"), Assert.Single((await world.Host.GetXmlAsync(world.Fill("/vms/{vm_uuid}/disks/"))).Elements()).Element("storlink")!.Value),
+            Client = async (client, world, token) => await client.Machines.MigrateStorageAsync(world.Vm, new() { Storlink = world.FreeStorlink }, null, token),
         },
         new("VMView.update", "v1", "POST", "/vms/{vm_uuid}/resize/")
         {
@@ -275,13 +281,15 @@ internal static class ConformanceTable
         new("VMControlView.migrate", "v1", "POST", "/vms/{vm_uuid}/migrate/")
         {
             Success = 200,
-            Request = "<vm><pm_id>{pm_uuid}</pm_id></vm>",
+            Request = "<vm><pm_id>{other_pm}</pm_id></vm>",
             Refusals =
             [
                 new(400, "pm_id") { Request = "<vm><pm_id>elsewhere</pm_id></vm>" },
+                new(400, "lives on that PM already") { Request = "<vm><pm_id>{pm_uuid}</pm_id></vm>" },
                 new(404, "8a3b9a0c") { Request = "<vm><pm_id>8a3b9a0c-0000-4000-8000-000000000000</pm_id></vm>" },
             ],
-            NeedsMore = "a second physical machine",
+            Then = async world => Assert.Equal(world.OtherPm, Guid.Parse((await world.MachineAsync()).Element("pm")!.Attribute("id")!.Value)),
+            Client = async (client, world, token) => await client.Machines.MigrateAsync(world.Vm, new() { Pm = world.OtherPm }, null, token),
         },
         Control("poweroff", "RUNNING", "SHUTDOWN", "SHUTDOWN", (client, world, token) => client.Machines.PowerOffAsync(world.Vm, null, token)),
         Control("reboot", "RUNNING", "RUNNING", "SHUTDOWN", (client, world, token) => client.Machines.RebootAsync(world.Vm, null, token)),
@@ -294,6 +302,7 @@ internal static class ConformanceTable
             Success = 200,
             Refusals = [new(400, "RUNNING") { State = "RUNNING" }],
             Then = world => world.IsInStateAsync("RUNNING"),
+            Client = async (client, world, token) => await client.Snapshots.StartAsync(world.Vm, world.Snapshot, null, token),
         },
         Control("suspend", "RUNNING", "PAUSED", "SHUTDOWN", (client, world, token) => client.Machines.SuspendAsync(world.Vm, null, token)),
 
@@ -310,23 +319,29 @@ internal static class ConformanceTable
                 new(404, "2000000000") { Request = "<snapshot><name>{name}</name><storlink>2000000000</storlink></snapshot>" },
             ],
             Then = world => world.IsListedAsync(world.Fill("/vms/{vm_uuid}/snapshots/")),
+            Client = async (client, world, token) => await client.Snapshots.CreateAsync(
+                world.Vm, new() { Name = world.Name, Storlink = world.Storlink, Description = "before the upgrade" }, null, token),
         },
         new("SnapshotView.delete", "v1", "DELETE", "/vms/{vm_uuid}/snapshots/{snapshot_uuid}/")
         {
             Success = 204,
             Unreachable = new Dictionary<int, string> { [400] = "it may be deleted in every state" },
             Then = async world => Assert.Empty((await world.Host.GetXmlAsync(world.Fill("/vms/{vm_uuid}/snapshots/"))).Elements()),
+            Client = async (client, world, token) => await client.Snapshots.DeleteAsync(world.Vm, world.Snapshot, null, token),
         },
         new("SnapshotView.index", "v1", "GET", "/vms/{vm_uuid}/snapshots/")
         {
             Success = 200,
-            Answer = "snapshots(snapshot~@(name date description desc type parent))",
+            Answer = "snapshots(snapshot*@(name date description desc type parent))",
             Unreachable = NothingToRefuse,
+            Client = async (client, world, token) => await client.Snapshots.ListAsync(world.Vm, token).ToListAsync(token),
         },
         new("SnapshotView.restore", "v1", "POST", "/vms/{vm_uuid}/snapshots/{snapshot_uuid}/")
         {
             Success = 201,
             Refusals = [new(400, "RUNNING") { State = "RUNNING" }],
+            Then = world => world.IsRestoredAsync("/vms/{vm_uuid}/snapshots/"),
+            Client = async (client, world, token) => await client.Snapshots.RestoreAsync(world.Vm, world.Snapshot, null, token),
         },
 
         // Backups.
@@ -341,23 +356,29 @@ internal static class ConformanceTable
                 new(404, "2000000000") { Request = "<vm><backup_name>{name}</backup_name><storlink>2000000000</storlink></vm>" },
             ],
             Then = world => world.IsListedAsync(world.Fill("/vms/{vm_uuid}/backups/")),
+            Client = async (client, world, token) => await client.Backups.CreateAsync(
+                world.Vm, new() { Name = world.Name, Storlink = world.Storlink, Description = "backup of vm_uuid" }, null, token),
         },
         new("BackupView.delete", "v1", "DELETE", "/vms/{vm_uuid}/backups/{backup_uuid}/")
         {
             Success = 204,
             Unreachable = new Dictionary<int, string> { [400] = "it may be deleted in every state" },
             Then = async world => Assert.Empty((await world.Host.GetXmlAsync(world.Fill("/vms/{vm_uuid}/backups/"))).Elements()),
+            Client = async (client, world, token) => await client.Backups.DeleteAsync(world.Vm, world.Backup, null, token),
         },
         new("BackupView.index", "v1", "GET", "/vms/{vm_uuid}/backups/")
         {
             Success = 200,
-            Answer = "vmbackups(vmbackup~@(name vm@ date size))",
+            Answer = "vmbackups(vmbackup*@(name vm@ date size))",
             Unreachable = NothingToRefuse,
+            Client = async (client, world, token) => await client.Backups.ListAsync(world.Vm, token).ToListAsync(token),
         },
         new("BackupView.restore", "v1", "POST", "/vms/{vm_uuid}/backups/{backup_uuid}/")
         {
             Success = 201,
             Refusals = [new(400, "RUNNING") { State = "RUNNING" }],
+            Then = world => world.IsRestoredAsync("/vms/{vm_uuid}/backups/"),
+            Client = async (client, world, token) => await client.Backups.RestoreAsync(world.Vm, world.Backup, null, token),
         },
 
         // Disks.
@@ -394,12 +415,14 @@ internal static class ConformanceTable
             Success = 200,
             Answer = $"disks(disk*@(name order size snapshot@ {DiskTail}))",
             Unreachable = NothingToRefuse,
+            Client = async (client, world, token) => await client.Snapshots.ListDisksAsync(world.Vm, world.Snapshot, token).ToListAsync(token),
         },
         new("DiskView.index", "v1", "GET", "/vms/{vm_uuid}/disks/backups/{backup_uuid}/")
         {
             Success = 200,
             Answer = $"disks(disk*@(name order size backup@ {DiskTail}))",
             Unreachable = NothingToRefuse,
+            Client = async (client, world, token) => await client.Backups.ListDisksAsync(world.Vm, world.Backup, token).ToListAsync(token),
         },
 
         // Network interfaces.

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
+using Pengx.Data;
 
 namespace Pengx.Host.Tests;
 
@@ -9,6 +10,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
 {
     private readonly Dictionary<string, string> _objects = new() { ["storlink"] = storlink };
     private XElement? _before;
+    private string? _disk;
 
     public HostProcess Host => host;
 
@@ -26,6 +28,8 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
     public Guid Backup => Guid.Parse(_objects["backup_uuid"]);
 
     public Guid Pm => Guid.Parse(_objects["pm_uuid"]);
+
+    public Guid OtherPm => Guid.Parse(_objects["other_pm"]);
 
     public Guid Image => Guid.Parse(_objects["image"]);
 
@@ -49,6 +53,11 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
             {
                 _objects[name] = await MakeAsync(name);
             }
+        }
+
+        if (_objects.ContainsKey("snapshot_uuid") || _objects.ContainsKey("backup_uuid"))
+        {
+            _disk = await CurrentDiskAsync();
         }
 
         if (state is not null)
@@ -103,6 +112,14 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
 
     public async Task ShowsAsync(string path, string element, string value) => Assert.Equal(Fill(value), (await host.GetXmlAsync(Fill(path))).Element(element)?.Value);
 
+    /// <summary>The machine that is shut down has another disk than before, and what the disk was made from is still listed.</summary>
+    public async Task IsRestoredAsync(string from)
+    {
+        Assert.NotEqual(_disk, await CurrentDiskAsync());
+        await IsInStateAsync("SHUTDOWN");
+        Assert.Single((await host.GetXmlAsync(Fill(from))).Elements());
+    }
+
     /// <summary>An element of that name in a list holds this run's name.</summary>
     public async Task IsListedAsync(string path) =>
         Assert.Single((await host.GetXmlAsync(path)).Elements(), element => element.Element("name")?.Value == Fill("{name}"));
@@ -111,6 +128,8 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
 
     /// <summary>Nothing that a refused request could have changed has changed.</summary>
     public async Task NothingChangedAsync() => Assert.Equal(_before!.ToString(), (await SeenAsync()).ToString());
+
+    private async Task<string> CurrentDiskAsync() => Assert.Single((await host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements()).Attribute("id")!.Value;
 
     private async Task<XElement> SeenAsync()
     {
@@ -125,6 +144,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
         if (_objects.ContainsKey("vm_uuid"))
         {
             seen.Add(await host.GetXmlAsync($"/vms/{Vm}/disks/"), await host.GetXmlAsync($"/vms/{Vm}/interfaces/"), await MachineAsync());
+            seen.Add(await host.GetXmlAsync($"/vms/{Vm}/snapshots/"), await host.GetXmlAsync($"/vms/{Vm}/backups/"));
         }
 
         return seen;
@@ -134,6 +154,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
     {
         "name" => Name,
         "pm_uuid" => (await host.GetXmlAsync("/pms/")).Attribute("id")!.Value,
+        "other_pm" => await AddPhysicalMachineAsync(),
         "vm_uuid" => await host.AddMachineAsync(Fill("{storlink}"), $"{Name}!", 64, "<os_disk_size>1</os_disk_size><os>DEBIAN</os><network><list-item>0</list-item></network>"),
         "gvm_uuid" or "template" => await CreatedAsync(
             "/templates/add_new/",
@@ -151,6 +172,19 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
 
     private async Task<string> CreatedAsync(string path, string body, HttpStatusCode status = HttpStatusCode.Created) =>
         (await host.ChangeAsync(HttpMethod.Post, path, body, status)).Split('/', StringSplitOptions.RemoveEmptyEntries)[^1];
+
+    /// <summary>What a service on another machine records of itself in the database that both have; this one takes it for up.</summary>
+    private async Task<string> AddPhysicalMachineAsync()
+    {
+        await host.ChangeAsync(HttpMethod.Put, Fill("/storlinks/{storlink}/"), "<storlink><shared>True</shared></storlink>", HttpStatusCode.NoContent);
+        await using var database = SqlitePengxStore.Open(Path.Combine(host.DataDirectory, "pengx.db"));
+        await using var session = await database.OpenAsync(TestContext.Current.CancellationToken);
+        var now = TimeProvider.System.GetUtcNow();
+        PhysicalMachine pm = new() { Id = PmId.New(), Name = $"{Name}%", Cpus = 4, Memory = new DataSize(8L << 30), CreatedAt = now, UpdatedAt = now };
+        session.PhysicalMachines.Add(pm);
+        await session.SaveAsync(TestContext.Current.CancellationToken);
+        return pm.Id.ToString();
+    }
 
     private string AddImage()
     {

@@ -8,7 +8,7 @@ namespace Pengx.Host.Tests;
 public sealed class OpenApiTests(SimulatedService service) : IClassFixture<SimulatedService>
 {
     [Fact]
-    public async Task The_document_is_valid_and_tells_every_served_row_with_its_elements_and_statuses()
+    public async Task The_document_is_valid_and_tells_every_row_with_its_elements_and_statuses()
     {
         var (_, text, _) = await service.Host.SendAsync(HttpMethod.Get, "/openapi.json");
         var read = OpenApiDocument.Parse(text, "json");
@@ -20,7 +20,7 @@ public sealed class OpenApiTests(SimulatedService service) : IClassFixture<Simul
         var operations = document.Paths
             .SelectMany(path => path.Value.Operations!.Select(operation => ($"{operation.Key.Method} {Plain(path.Key)}", operation.Value)))
             .ToDictionary(operation => operation.Item1, operation => operation.Value);
-        foreach (var row in ConformanceTable.Rows.Where(row => !PendingRows.Keys.Contains(row.Key)))
+        foreach (var row in ConformanceTable.Rows)
         {
             Assert.True(operations.TryGetValue($"{row.Method} {Plain(row.Path)}", out var operation), $"{row.Key} is not told.");
             Assert.True(operation.Responses!.TryGetValue(row.Success.ToString(), out var success), $"{row.Key}: its {row.Success} is not told.");
