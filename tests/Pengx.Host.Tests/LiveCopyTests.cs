@@ -140,9 +140,10 @@ public sealed class LiveCopyTests
             async () =>
             {
                 seen = await host.GetXmlAsync(operation);
+                Assert.True(seen.Element("state")!.Value is "PENDING" or "RUNNING", $"The operation ended before it was seen in '{step}': {seen}\n{host.Log}");
                 return seen.Element("step")!.Value == step;
             },
-            $"the operation is in the middle of '{step}'; {seen}");
+            $"the operation is in the middle of '{step}'");
         await host.KillAsync();
         var flushed = RealGuests.LastFlushed(guests.Serial(vm));
         if (guestDies)

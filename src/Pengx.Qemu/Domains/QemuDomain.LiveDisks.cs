@@ -14,6 +14,8 @@ internal sealed partial class QemuDomain
     private const string CommitVerb = "merging layers of a disk";
     private const string StreamVerb = "pulling up layers of a disk";
 
+    private const string JobCompleted = "BLOCK_JOB_COMPLETED";
+
     private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
 
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _moves = new(StringComparer.Ordinal);
@@ -337,7 +339,8 @@ internal sealed partial class QemuDomain
 
     private static JsonObject StreamArguments(RealDisk target, LayerMove move)
     {
-        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report" };
+        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits.
+        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-dismiss"] = true };
         if (move.Below is { } below)
         {
             arguments["base-node"] = target.Chain[move.First + move.Count].Name;
@@ -357,9 +360,31 @@ internal sealed partial class QemuDomain
     private async Task<QmpJobInfo?> FollowAsync(string verb, DiskJob begun, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
+        using var ends = begun.Client.Subscribe(QmpEventFilter.Named(JobCompleted));
+        QmpJobInfo? last = null;
         try
         {
-            return await begun.Job.WaitUntilAsync(state => state.IsReady || state.IsConcluded, progress is null ? null : new ByteRelay(progress), either.Token).ConfigureAwait(false);
+            return await begun.Job.WaitUntilAsync(
+                state =>
+                {
+                    last = state;
+                    return state.IsReady || state.IsConcluded;
+                },
+                progress is null ? null : new ByteRelay(progress),
+                either.Token).ConfigureAwait(false);
+        }
+        catch (QmpJobException exception) when (exception.Error is null)
+        {
+            // It has dismissed itself. Why it failed, if it did, was said in the event of its end.
+            return new()
+            {
+                Id = begun.Job.Id,
+                Type = last?.Type ?? "stream",
+                Status = QmpJobStatus.Null,
+                CurrentProgress = last?.TotalProgress ?? 0,
+                TotalProgress = last?.TotalProgress ?? 0,
+                Error = ReadError(ends, begun.Job.Id),
+            };
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -383,6 +408,19 @@ internal sealed partial class QemuDomain
         }
     }
 
+    private static string? ReadError(QmpEventSubscription ends, string jobId)
+    {
+        while (ends.TryRead(out var end))
+        {
+            if (end.Data.TryGetProperty("device", out var device) && device.ValueEquals(jobId) && end.Data.TryGetProperty("error", out var error))
+            {
+                return error.GetString();
+            }
+        }
+
+        return null;
+    }
+
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         var (run, client, job) = begun;
@@ -392,7 +430,7 @@ internal sealed partial class QemuDomain
         }
         else
         {
-            if (state is not null)
+            if (state is { Status: not QmpJobStatus.Null })
             {
                 await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
             }

@@ -52,7 +52,9 @@ public sealed class QmpJobEngine
     /// </summary>
     /// <param name="jobId">The job's id; deterministic, so that it can be found again: see <see cref="QmpJobId"/>.</param>
     /// <param name="command">The command, such as <c>blockdev-mirror</c>.</param>
-    /// <param name="arguments">Its other arguments. <c>auto-dismiss</c> is added where the command has it.</param>
+    /// <param name="arguments">Its other arguments. <c>auto-dismiss</c> is turned off where the command has it and they do not say.
+    /// QEMU 7.2 dies of <c>query-block</c> and <c>query-named-block-nodes</c> while a <c>block-stream</c> that is over waits to be
+    /// dismissed: let one dismiss itself where something may ask meanwhile.</param>
     /// <param name="cancellationToken">Gives up the wait.</param>
     /// <exception cref="QmpCommandException">QEMU refused; also if the id is taken.</exception>
     public async Task<QmpJob> StartAsync(string jobId, string command, JsonObject arguments, CancellationToken cancellationToken = default)
@@ -69,7 +71,8 @@ public sealed class QmpJobEngine
         ArgumentNullException.ThrowIfNull(arguments);
         JsonObject complete = (JsonObject)arguments.DeepClone();
         complete["job-id"] = jobId;
-        if (command is "block-stream" or "block-commit" or "blockdev-mirror" or "blockdev-backup" or "drive-mirror" or "drive-backup")
+        if (!complete.ContainsKey("auto-dismiss")
+            && command is ("block-stream" or "block-commit" or "blockdev-mirror" or "blockdev-backup" or "drive-mirror" or "drive-backup"))
         {
             complete["auto-dismiss"] = false;
         }

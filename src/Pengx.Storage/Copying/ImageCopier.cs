@@ -22,6 +22,10 @@ public sealed class ImageCopier(
     TimeProvider? timeProvider = null,
     ILogger<ImageCopier>? logger = null)
 {
+    private const int LooksAtOwner = 20;
+
+    private static readonly TimeSpan s_betweenLooks = TimeSpan.FromMilliseconds(25);
+
     private readonly ImageToolOptions _options = options ?? new();
     private readonly ImageTool _images = new(runner, options, timeProvider);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
@@ -304,7 +308,7 @@ public sealed class ImageCopier(
         }
 
         var part = CopyPart.PathOf(target);
-        using var handle = OwnPart(part);
+        using var handle = await OwnPartAsync(part, cancellationToken).ConfigureAwait(false);
         var keep = false;
         try
         {
@@ -334,7 +338,7 @@ public sealed class ImageCopier(
         }
     }
 
-    private static SafeFileHandle OwnPart(string part)
+    private static async Task<SafeFileHandle> OwnPartAsync(string part, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -347,9 +351,15 @@ public sealed class ImageCopier(
             var handle = status is null ? Posix.CreateNew(part) : Posix.OpenWrite(part);
             try
             {
-                if (!Posix.TryOwn(handle, part))
+                // A process that is just being started has copies of all descriptors for a moment, and of a lock that was given back.
+                for (var look = 1; !Posix.TryOwn(handle, part); look++)
                 {
-                    throw new InUseException($"The same copy is being made by another: {part} is its.");
+                    if (look == LooksAtOwner)
+                    {
+                        throw new InUseException($"The same copy is being made by another: {part} is its.");
+                    }
+
+                    await Task.Delay(s_betweenLooks, TimeProvider.System, cancellationToken).ConfigureAwait(false);
                 }
 
                 // The other may have finished in between: then what is open here has the copy's own name.

@@ -345,7 +345,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         if (spec.Source is { } source)
         {
             plan = await _copier.PlanAsync(
-                new() { Source = source, Target = new(new FileLocation(Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))), spec.Format), Size = spec.Size },
+                new() { Source = source, Target = new(new FileLocation(Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))), spec.Format), Size = spec.Size, RateLimit = spec.RateLimit },
                 cancellationToken).ConfigureAwait(false);
             await DemandFreeAsync(storlink, plan, begun, cancellationToken).ConfigureAwait(false);
         }

@@ -6,6 +6,10 @@ namespace Pengx.Storage;
 /// that device from an offset on.</summary>
 internal sealed class LoopActivation(IProcessRunner runner, LvmOptions options, string sys = "/sys", string dev = "/dev") : IVolumeActivation
 {
+    private const int Looks = 40;
+
+    private static readonly TimeSpan s_betweenLooks = TimeSpan.FromMilliseconds(50);
+
     public string? FindPath(LvmVolumeGroup group, LvmLogicalVolume volume)
     {
         var extent = ExtentOf(group, volume);
@@ -56,10 +60,16 @@ internal sealed class LoopActivation(IProcessRunner runner, LvmOptions options, 
         if (FindLoop(extent, exact: false) is { } loop)
         {
             await RunAsync(["--detach", $"{dev}/{loop}"], cancellationToken).ConfigureAwait(false);
-            if (FindLoop(extent, exact: false) is not null)
+
+            // The kernel lets a loop device go when its last user does; a tool that looks through all devices is one for a moment.
+            for (var look = 1; FindLoop(extent, exact: false) is not null; look++)
             {
-                // The kernel lets a loop device go when its last user does.
-                throw new InUseException($"The logical volume {group.Name}/{volume.Name} is in use: something has {dev}/{loop} open.");
+                if (look == Looks)
+                {
+                    throw new InUseException($"The logical volume {group.Name}/{volume.Name} is in use: something has {dev}/{loop} open.");
+                }
+
+                await Task.Delay(s_betweenLooks, TimeProvider.System, cancellationToken).ConfigureAwait(false);
             }
         }
 
