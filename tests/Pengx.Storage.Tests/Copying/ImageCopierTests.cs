@@ -312,7 +312,10 @@ public sealed class ImageCopierTests : IDisposable
         await _copier.CopyAsync(request, progress, Token);
 
         Assert.NotNull(second);
-        Assert.IsType<InUseException>(await Record.ExceptionAsync(() => second));
+
+        // Refused while the first is at it; or, where the first came to its end meanwhile, because the copy is there.
+        var refused = await Record.ExceptionAsync(() => second);
+        Assert.True(refused is InUseException || (refused is StorageException && refused.Message.Contains("copy.raw", StringComparison.Ordinal)), $"{refused}");
         await AssertSameAsync(source, request.Target);
     }
 
