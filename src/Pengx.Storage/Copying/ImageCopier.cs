@@ -22,9 +22,7 @@ public sealed class ImageCopier(
     TimeProvider? timeProvider = null,
     ILogger<ImageCopier>? logger = null)
 {
-    private const int LooksAtOwner = 20;
-
-    private static readonly TimeSpan s_betweenLooks = TimeSpan.FromMilliseconds(25);
+    private const int OwnerAttempts = 25;
 
     private readonly ImageToolOptions _options = options ?? new();
     private readonly ImageTool _images = new(runner, options, timeProvider);
@@ -351,15 +349,9 @@ public sealed class ImageCopier(
             var handle = status is null ? Posix.CreateNew(part) : Posix.OpenWrite(part);
             try
             {
-                // A process that is just being started has copies of all descriptors for a moment, and of a lock that was given back.
-                for (var look = 1; !Posix.TryOwn(handle, part); look++)
+                if (!await Posix.TryOwnAsync(handle, part, OwnerAttempts, cancellationToken).ConfigureAwait(false))
                 {
-                    if (look == LooksAtOwner)
-                    {
-                        throw new InUseException($"The same copy is being made by another: {part} is its.");
-                    }
-
-                    await Task.Delay(s_betweenLooks, TimeProvider.System, cancellationToken).ConfigureAwait(false);
+                    throw new InUseException($"The same copy is being made by another: {part} is its.");
                 }
 
                 // The other may have finished in between: then what is open here has the copy's own name.

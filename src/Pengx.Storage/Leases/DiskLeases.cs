@@ -13,8 +13,6 @@ namespace Pengx.Storage;
 /// <param name="directory">Where the files lie; made when it is missing.</param>
 public sealed class DiskLeases(string directory = "/run/pengx/leases")
 {
-    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(20);
-
     private readonly KeyedLock _locks = new();
 
     /// <summary>Takes the lease of a disk, or of another thing by its name, waiting for whoever holds it.</summary>
@@ -41,10 +39,7 @@ public sealed class DiskLeases(string directory = "/run/pengx/leases")
             local = await _locks.EnterAsync(name, stop.Token).ConfigureAwait(false);
             Directory.CreateDirectory(directory);
             handle = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-            while (!Posix.TryOwn(handle, path))
-            {
-                await Task.Delay(s_pause, TimeProvider.System, stop.Token).ConfigureAwait(false);
-            }
+            _ = await Posix.TryOwnAsync(handle, path, int.MaxValue, stop.Token).ConfigureAwait(false);
 
             var holder = Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessPath} (process {Environment.ProcessId})\n"));
             RandomAccess.SetLength(handle, 0);

@@ -24,10 +24,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     private const int SectorSize = 512;
     private const string ProbePrefix = ".pengx-probe-";
 
-    // A process that is just being started holds copies of our descriptors, and their locks with them, until it has become its
-    // program: what looks owned by another may be ours of a moment ago.
     private const int OwnerAttempts = 100;
-    private static readonly TimeSpan s_ownerPause = TimeSpan.FromMilliseconds(20);
 
     private readonly ImageTool _images = new(runner, options, timeProvider);
     private readonly ImageCopier _copier = new(runner, options, timeProvider);
@@ -91,7 +88,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         var clean = await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
         for (var attempt = 1; !clean; attempt++)
         {
-            await Task.Delay(s_ownerPause, TimeProvider.System, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(Posix.OwnerPause, TimeProvider.System, cancellationToken).ConfigureAwait(false);
             clean = await InBackground(storlink, () => RemoveLeftovers(storlink, DirectoryOf(storlink), disk), cancellationToken).ConfigureAwait(false);
 
             // A maker that lived has finished its work: that is not ours to take away.

@@ -15,6 +15,11 @@ internal static partial class Posix
     // Ours, beyond QEMU's: who holds it is still making the file.
     private const long OwnerLock = 1000;
 
+    /// <summary>How long to wait before looking again whether a file is still owned. A process that is just being started holds copies
+    /// of our descriptors, and their locks with them, until it has become its program: what looks owned by another may be ours of a
+    /// moment ago.</summary>
+    public static readonly TimeSpan OwnerPause = TimeSpan.FromMilliseconds(20);
+
     private const int OfdGetLock = 36;
     private const int OfdSetLock = 37;
     private const short ReadLock = 0;
@@ -28,6 +33,27 @@ internal static partial class Posix
         FileLock request = new() { Type = WriteLock, Start = OwnerLock, Length = 1 };
         return fcntl(handle, OfdSetLock, ref request) == 0
             || (Marshal.GetLastPInvokeError() is Again or Access ? false : throw Failure(path, "cannot be locked"));
+    }
+
+    /// <summary>Marks a file as being made by this process, looking again for a while when another seems to own it.</summary>
+    /// <param name="handle">The open file.</param>
+    /// <param name="path">Its path, for errors.</param>
+    /// <param name="attempts">How often to look.</param>
+    /// <param name="cancellationToken">Ends the waiting.</param>
+    /// <returns><see langword="false"/> when another owned it all the time.</returns>
+    public static async Task<bool> TryOwnAsync(SafeFileHandle handle, string path, int attempts, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; !TryOwn(handle, path); attempt++)
+        {
+            if (attempt == attempts)
+            {
+                return false;
+            }
+
+            await Task.Delay(OwnerPause, TimeProvider.System, cancellationToken).ConfigureAwait(false);
+        }
+
+        return true;
     }
 
     /// <summary>Takes locks as a reader or writer of an image does; held until the handle is closed.</summary>
