@@ -48,4 +48,7 @@ internal static partial class Log
 
     [LoggerMessage(3014, LogLevel.Error, "Domain {Domain}: changes of its disks that were under way could not be looked after")]
     public static partial void SettleFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3031, LogLevel.Information, "Domain {Domain}: the bitmap of {Vdev} since backup {Backup} stays: {Reason}")]
+    public static partial void BitmapKept(ILogger logger, DomainId domain, string vdev, BackupId backup, string reason);
 }

@@ -12,7 +12,7 @@ namespace Pengx.Qemu;
 
 /// <summary>The hypervisor driver for plain QEMU: each domain is a QEMU process in a session of its own, which outlives this
 /// service and is taken up again by <see cref="IHypervisorDriver.StartAsync"/>.</summary>
-public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks
+public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks, IChangedBlocks
 {
     private const int MaxConsoleLineBytes = 4096;
 
@@ -143,7 +143,7 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) || typeof(TFeature) == typeof(IChangedBlocks) ? this as TFeature : null;
         return feature is not null;
     }
 
@@ -238,6 +238,24 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     /// <inheritdoc/>
     Task ILiveDisks.StreamAsync(DomainId id, DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
         Started(id).StreamAsync(disk, limits, progress, cancellationToken);
+
+    /// <inheritdoc/>
+    Task<IReadOnlyList<ChangedBlocks>> IChangedBlocks.ReadAsync(DomainId id, CancellationToken cancellationToken) => Started(id).ReadChangesAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    Task IChangedBlocks.TrackAsync(DomainId id, BackupId since, CancellationToken cancellationToken) => Started(id).TrackChangesAsync(since, cancellationToken);
+
+    /// <inheritdoc/>
+    Task IChangedBlocks.ForgetAsync(DomainId id, IReadOnlyCollection<BackupId> backups, CancellationToken cancellationToken) =>
+        Started(id).ForgetChangesAsync(backups, cancellationToken);
+
+    /// <inheritdoc/>
+    Task<long> IChangedBlocks.CopyAsync(
+        DomainId id, BackupId since, DomainDisk disk, DiskLayer target, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).CopyChangesAsync(since, disk, target, limits, progress, cancellationToken);
+
+    /// <inheritdoc/>
+    Task IChangedBlocks.AbandonCopiesAsync(DomainId id, CancellationToken cancellationToken) => Started(id).AbandonCopiesAsync(cancellationToken);
 
     /// <inheritdoc/>
     async IAsyncEnumerable<string> ISerialConsole.ReadLinesAsync(DomainId id, [EnumeratorCancellation] CancellationToken cancellationToken)

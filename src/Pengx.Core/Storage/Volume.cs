@@ -23,6 +23,10 @@ public sealed record VolumeSpec
     /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/>.</summary>
     public DiskLayer? Backing { get; init; }
 
+    /// <summary>Whether the overlay's header names its backing image by its file name alone, so that both can be taken elsewhere together.
+    /// Only for one that is a volume on the same storage link of level FL.</summary>
+    public bool IsBackingBeside { get; init; }
+
     /// <summary>How many bytes of <see cref="Source"/> are copied in a second at most; 0 for no limit. At file level; a copy that shares
     /// blocks moves none, and is not limited.</summary>
     public DataSize RateLimit { get; init; }

@@ -11,6 +11,8 @@ internal static class BlockNodes
 {
     private const int DiskDigits = 20;
     private const int LocationDigits = 8;
+    private const string TargetPrefix = "copy-";
+    private const string TargetStoragePrefix = "copyf-";
 
     /// <summary>How the names of all of a disk's nodes begin, after their first letter.</summary>
     /// <param name="disk">The disk.</param>
@@ -52,6 +54,30 @@ internal static class BlockNodes
     /// <param name="disk">The disk.</param>
     /// <param name="layer">The layer.</param>
     public static IReadOnlyList<JsonObject> DescribeOverlay(DiskId disk, DiskLayer layer) => Describe(disk, layer, beneath: null, isReadOnly: false, isTop: true);
+
+    /// <summary>The node of an image that changed blocks are copied into. It is no disk's.</summary>
+    /// <param name="key">What it is called after.</param>
+    public static string TargetNode(string key) => $"{TargetPrefix}{key}";
+
+    /// <summary>Whether a node is one of an image that changed blocks are copied into.</summary>
+    /// <param name="node">The node's name.</param>
+    public static bool IsTarget(string node) => node.StartsWith(TargetPrefix, StringComparison.Ordinal) || node.StartsWith(TargetStoragePrefix, StringComparison.Ordinal);
+
+    /// <summary>The nodes of an image that changed blocks are copied into, without what it is backed by.</summary>
+    /// <param name="target">The image.</param>
+    /// <param name="key">What they are called after.</param>
+    public static IReadOnlyList<JsonObject> DescribeTarget(DiskLayer target, string key)
+    {
+        var storage = Storage(target.Location);
+        storage["node-name"] = $"{TargetStoragePrefix}{key}";
+        JsonObject format = new() { ["driver"] = target.Format.Name, ["node-name"] = TargetNode(key), ["file"] = $"{TargetStoragePrefix}{key}" };
+        if (target.Format == DiskFormat.Qcow2)
+        {
+            format["backing"] = null;
+        }
+
+        return [storage, format];
+    }
 
     /// <summary>How an image's header names a layer that it is backed by: what QEMU writes there when a merge or a pull links it anew.</summary>
     /// <param name="layer">The layer.</param>

@@ -161,7 +161,7 @@ internal sealed partial class QemuDomain
             using var deadline = new CancellationTokenSource(environment.Options.UnplugTimeout, environment.Time);
             await undo(deadline.Token).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is QmpException or OperationCanceledException or HypervisorException)
+        catch (Exception exception) when (exception is QmpException or OperationCanceledException or HypervisorException or TimeoutException)
         {
             Log.CleanupFailed(environment.Logger, id, exception);
         }

@@ -25,7 +25,8 @@ public sealed record ImageChain
     /// <param name="image">The image, in a file or on a block device.</param>
     /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
     /// <exception cref="StorageException">A layer cannot be read, lies elsewhere, is damaged, is encrypted, keeps its data in
-    /// another file, names its backing file without an absolute path or without its format, or there are too many.</exception>
+    /// another file, names its backing file neither by an absolute path nor as a volume beside it, or without its format, or there are
+    /// too many.</exception>
     public static ImageChain Read(DiskLayer image, ImageRoots? roots = null)
     {
         ArgumentNullException.ThrowIfNull(image);
@@ -45,6 +46,11 @@ public sealed record ImageChain
             if (layer.Header?.BackingFile is not { } backing)
             {
                 return new() { Size = layers[0].Size, Layers = layers };
+            }
+
+            if (!isBlock && VolumeName.Parse(backing) is { Complete: true })
+            {
+                backing = Path.Combine(Path.GetDirectoryName(path)!, backing);
             }
 
             if (!backing.StartsWith('/') || layer.Header.BackingFormat is null || !DiskFormatNames.TryParse(layer.Header.BackingFormat, out format))

@@ -105,6 +105,9 @@ public sealed record ImageCreation
 
     /// <summary>Whether clusters get parts that are written apart: smaller first writes, for overlays.</summary>
     public bool ExtendedL2 { get; init; }
+
+    /// <summary>Whether the backing image, a file in the same directory, is named by its file name alone.</summary>
+    public bool IsBackingBeside { get; init; }
 }
 
 /// <summary>How much of a new image is written at once.</summary>

@@ -57,7 +57,7 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
         if (backing is not null)
         {
-            arguments.AddRange(["-F", backing.Format.Name, "-b", NameOf(backing)]);
+            arguments.AddRange(["-F", backing.Format.Name, "-b", creation.IsBackingBeside ? Path.GetFileName(PathOf(backing)) : NameOf(backing)]);
         }
 
         arguments.AddRange([NameOf(image), Number(size)]);

@@ -200,6 +200,11 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         {
             throw new ArgumentException("Only a qcow2 volume can be an overlay.", nameof(spec));
         }
+
+        if (spec is { IsBackingBeside: true, Backing: null })
+        {
+            throw new ArgumentException("Only an overlay has an image beside it.", nameof(spec));
+        }
     }
 
     internal static void DemandSectors(DataSize size, string parameter)
@@ -429,7 +434,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
         else
         {
-            await _images.CreateAsync(new(new FileLocation(part), spec.Format), spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
+            await _images.CreateAsync(new(new FileLocation(part), spec.Format), spec.Size, spec.Backing, new() { IsBackingBeside = spec.IsBackingBeside }, cancellationToken).ConfigureAwait(false);
         }
     }
 

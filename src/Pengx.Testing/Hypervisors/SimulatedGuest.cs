@@ -56,6 +56,29 @@ public sealed class SimulatedGuest
     /// <summary>The guest reboots on its own.</summary>
     public void Reboot() => _host.RebootGuest(Id);
 
+    /// <summary>The backups that a disk's changed blocks are noted since, on any of its layers.</summary>
+    /// <param name="vdev">The disk's device.</param>
+    public IReadOnlyList<BackupId> NotedSince(string vdev) => _host.WithRunning<IReadOnlyList<BackupId>>(
+        Id,
+        running => [.. running.Notes.Keys.Where(note => running.Disks.Any(disk => disk.Vdev == vdev && disk.Layers.Contains(note.Layer))).Select(note => note.Since).Distinct()],
+        []);
+
+    /// <summary>Makes what was noted of a disk's changed blocks worthless, as a hypervisor finds it that could not store it.</summary>
+    /// <param name="vdev">The disk's device.</param>
+    /// <param name="fault">Why.</param>
+    public void BreakNotes(string vdev, string fault) => _host.WithRunning(
+        Id,
+        running =>
+        {
+            foreach (var note in running.Notes.Keys.Where(note => running.Disks.Any(disk => disk.Vdev == vdev && disk.Layers.Contains(note.Layer))).ToList())
+            {
+                running.Notes[note] = running.Notes[note] with { Fault = fault };
+            }
+
+            return true;
+        },
+        false);
+
     /// <summary>The guest writes to a disk: what the disk's top image shows from now on, where <see cref="SimulatedHost.Storage"/> is set.</summary>
     /// <param name="vdev">The disk's device.</param>
     /// <param name="content">What the disk then holds.</param>

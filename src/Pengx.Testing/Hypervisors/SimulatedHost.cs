@@ -33,8 +33,14 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
     /// <summary>Tells whether an image exists, where starts and plugs shall look; every image does when not set.</summary>
     public Func<DiskLayer, bool>? ImageExists { get; set; }
 
+    /// <summary>Tells the size of an image where <see cref="Storage"/> is not set; nothing is known of it when this is not set either.</summary>
+    public Func<DiskLayer, DataSize>? ImageSize { get; set; }
+
     /// <summary>The storage that holds the images, where guests' writes and live work on disks shall move content in it.</summary>
     public InMemoryStorage? Storage { get; set; }
+
+    /// <summary>Whether the driver notes which blocks guests change.</summary>
+    public bool NotesChanges { get; set; } = true;
 
     /// <summary>Other hosts that running guests can be moved to, by their names; with none the driver cannot move guests.</summary>
     public IDictionary<string, SimulatedHost> Peers { get; } = new Dictionary<string, SimulatedHost>(StringComparer.Ordinal);
@@ -348,6 +354,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
 
         public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+        /// <summary>What was noted of each layer since a backup: what the layer showed when the note was begun. The notes end with the guest.</summary>
+        public Dictionary<(DiskLayer Layer, BackupId Since), SimulatedNote> Notes { get; } = [];
+
         /// <summary>The same guest on another host.</summary>
         public Running Moved() => new()
         {
@@ -367,4 +376,6 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
         public DomainStatus Status(DomainId id) =>
             new() { Id = id, State = State, Cpus = Cpus, Memory = Memory, StartedAt = StartedAt };
     }
+
+    internal sealed record SimulatedNote(InMemoryStorage.Shown? Before, string? Fault);
 }

@@ -7,7 +7,7 @@ namespace Pengx.Testing;
 /// <summary>A hypervisor in memory: a driver on a <see cref="SimulatedHost"/>, for tests and for trying Pengx out where no guest
 /// can run. Disposing it leaves the host's guests as they are.</summary>
 /// <param name="host">The world that it drives.</param>
-public sealed partial class SimulatedHypervisor(SimulatedHost host) : IHypervisorDriver, IDomainOperations, IDeviceOperations, ILiveDisks
+public sealed partial class SimulatedHypervisor(SimulatedHost host) : IHypervisorDriver, IDomainOperations, IDeviceOperations, ILiveDisks, IChangedBlocks
 {
     private volatile bool _disposed;
     private volatile bool _started;
@@ -104,7 +104,7 @@ public sealed partial class SimulatedHypervisor(SimulatedHost host) : IHyperviso
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ILiveDisks) || (typeof(TFeature) == typeof(ILiveMigration) && Host.Peers.Count > 0) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ILiveDisks) || (typeof(TFeature) == typeof(IChangedBlocks) && Host.NotesChanges) || (typeof(TFeature) == typeof(ILiveMigration) && Host.Peers.Count > 0) ? this as TFeature : null;
         return feature is not null;
     }
 

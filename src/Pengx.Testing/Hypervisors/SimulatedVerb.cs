@@ -92,4 +92,19 @@ public enum SimulatedVerb
 
     /// <summary><see cref="ILiveMigration.MigrateAsync"/>.</summary>
     Migrate,
+
+    /// <summary><see cref="IChangedBlocks.ReadAsync"/>.</summary>
+    ReadChanges,
+
+    /// <summary><see cref="IChangedBlocks.TrackAsync"/>.</summary>
+    TrackChanges,
+
+    /// <summary><see cref="IChangedBlocks.ForgetAsync"/>.</summary>
+    ForgetChanges,
+
+    /// <summary><see cref="IChangedBlocks.CopyAsync"/>.</summary>
+    CopyChanges,
+
+    /// <summary><see cref="IChangedBlocks.AbandonCopiesAsync"/>.</summary>
+    AbandonCopies,
 }

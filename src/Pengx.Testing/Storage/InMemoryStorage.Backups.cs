@@ -27,7 +27,11 @@ public sealed partial class InMemoryStorage : IBackupFiles
         Enter(nameof(DigestAsync), cancellationToken);
         lock (_gate)
         {
-            var content = Encoding.UTF8.GetBytes(Seen(Demand(storlink, disk)).ToString());
+            // An overlay's file has what it holds itself, and a header that names what lies beneath.
+            var volume = Demand(storlink, disk);
+            var content = Encoding.UTF8.GetBytes(volume.Backing is { } backing
+                ? $"{volume.Over(null)} on {backing.Location}"
+                : Seen(volume).ToString());
             progress?.Report(new(content.Length, content.Length));
             return Task.FromResult(new BackupFile($"{disk}.{format.Name}", content.Length, Convert.ToHexStringLower(SHA256.HashData(content))));
         }

@@ -62,6 +62,24 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         }
     }
 
+    /// <summary>Undoes <see cref="Write(DiskId, int, string)"/> to a place that nothing was written to before.</summary>
+    /// <param name="disk">The disk.</param>
+    /// <param name="place">Where.</param>
+    /// <exception cref="StorageException">There is no such volume.</exception>
+    public void Unwrite(DiskId disk, int place)
+    {
+        lock (_gate)
+        {
+            var (key, volume) = _volumes.FirstOrDefault(volume => volume.Key.Disk == disk);
+            if (volume is null)
+            {
+                throw new StorageException($"There is no image {disk}.");
+            }
+
+            _volumes[key] = volume with { Written = volume.Written.Remove(place) };
+        }
+    }
+
     /// <summary>Lays an image onto a storage link by hand, as an operator does before a template is added.</summary>
     /// <param name="storlink">The storage link.</param>
     /// <param name="disk">The UUID that names it.</param>
@@ -136,6 +154,43 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         {
             var (key, volume) = At(layer);
             _volumes[key] = volume with { Content = content, Written = volume.Written.Clear() };
+        }
+    }
+
+    internal DataSize SizeOf(DiskLayer layer)
+    {
+        lock (_gate)
+        {
+            return At(layer).Value.Size;
+        }
+    }
+
+    /// <summary>What an image shows with all beneath it, to tell later what was changed.</summary>
+    internal Shown See(DiskLayer layer)
+    {
+        lock (_gate)
+        {
+            return new(Seen(At(layer).Value));
+        }
+    }
+
+    /// <summary>Copies what an image shows into another one where it differs from what it showed before.</summary>
+    /// <returns>How many places were copied.</returns>
+    internal int CopyChanges(DiskLayer from, Shown before, DiskLayer into)
+    {
+        lock (_gate)
+        {
+            var now = Seen(At(from).Value);
+            var (key, target) = At(into);
+            if (now.Origin != before.Content.Origin || before.Content.Written.Keys.Except(now.Written.Keys).Any())
+            {
+                _volumes[key] = target with { Content = now.Origin, Written = now.Written };
+                return now.Written.Count + 1;
+            }
+
+            var changed = now.Written.Where(one => before.Content.Written.GetValueOrDefault(one.Key) != one.Value).ToList();
+            _volumes[key] = target with { Written = target.Written.SetItems(changed) };
+            return changed.Count;
         }
     }
 
@@ -485,7 +540,16 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
             : beneath with { Written = beneath.Written.SetItems(Written) };
     }
 
-    private sealed record Content(string Origin, ImmutableSortedDictionary<int, string> Written)
+    internal sealed class Shown
+    {
+        private readonly Content _content;
+
+        internal Shown(Content content) => _content = content;
+
+        internal Content Content => _content;
+    }
+
+    internal sealed record Content(string Origin, ImmutableSortedDictionary<int, string> Written)
     {
         public override string ToString() => string.Join(", ", Written.Select(one => $"{one.Key}: {one.Value}").Prepend(Origin));
     }

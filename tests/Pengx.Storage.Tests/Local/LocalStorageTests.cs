@@ -449,6 +449,45 @@ public sealed class LocalStorageTests : IDisposable
         Assert.Throws<Microsoft.Extensions.Options.OptionsValidationException>(() => refusing.GetServices<IStorageBackend>().ToList());
     }
 
+    [Theory]
+    [InlineData(DiskFormat.Raw)]
+    [InlineData(DiskFormat.Qcow2)]
+    public async Task An_overlay_that_names_what_lies_beside_it_can_be_taken_elsewhere_with_it(DiskFormat format)
+    {
+        var beneath = await CreateAsync(Spec(format));
+        var spec = Spec(DiskFormat.Qcow2) with { Backing = beneath, IsBackingBeside = true };
+        var overlay = await CreateAsync(spec);
+        Assert.Equal([overlay, beneath], ImageChain.Read(overlay).Layers.Select(layer => layer.Image));
+        Assert.Equal([overlay, beneath], await new ImageChains(new ProcessRunner()).ReadAsync(overlay, Token));
+        using var elsewhere = new TemporaryStorlink();
+        foreach (var name in _directory.Names())
+        {
+            File.Move(_directory.PathOf(name), elsewhere.PathOf(name));
+        }
+
+        var moved = new DiskLayer(new FileLocation(elsewhere.PathOf($"{spec.Disk}.qcow2")), DiskFormat.Qcow2);
+        Assert.All(ImageChain.Read(moved).Layers, layer => Assert.Equal(elsewhere.Directory, Path.GetDirectoryName(((FileLocation)layer.Image.Location).Path)));
+        var compared = await new ProcessRunner().RunAsync(
+            new() { FileName = "qemu-img", Arguments = ["compare", "-f", "qcow2", "-F", format.Name, elsewhere.PathOf($"{spec.Disk}.qcow2"), ImageChain.Read(moved).Layers[1].Image.Location.ToString()!] }, Token);
+        Assert.Equal(0, compared.ExitCode);
+        await Assert.ThrowsAsync<ArgumentException>(() => _storage.CreateAsync(Storlink, Spec(DiskFormat.Qcow2) with { IsBackingBeside = true }, cancellationToken: Token));
+    }
+
+    [Theory]
+    [InlineData("other.qcow2")]
+    [InlineData("./{0}.raw")]
+    [InlineData("../{0}.raw")]
+    [InlineData(".{0}.raw.part-1")]
+    [InlineData("nbd:{0}.raw")]
+    public async Task A_backing_file_that_is_not_a_volume_beside_is_refused(string name)
+    {
+        var spec = Spec(DiskFormat.Qcow2);
+        var overlay = await CreateAsync(spec);
+        (await new ProcessRunner().RunAsync(
+            new() { FileName = "qemu-img", Arguments = ["rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", string.Format(System.Globalization.CultureInfo.InvariantCulture, name, DiskId.New()), PathOf(spec)] }, Token)).EnsureSuccess();
+        Assert.Contains("without an absolute path", Assert.Throws<StorageException>(() => ImageChain.Read(overlay)).Message, StringComparison.Ordinal);
+    }
+
     private static VolumeSpec Spec(DiskFormat format) => new() { Disk = DiskId.New(), Format = format, Size = Size };
 
     private static byte[] Pattern(int length)
