@@ -26,10 +26,15 @@ internal sealed class StoredMachine : IAsyncDisposable
         Requires.Tool("qemu-img", "qemu");
         Requires.Tool("qemu-io", "qemu");
         Images = Directory.CreateDirectory(Path.Combine(_directory, "images")).FullName;
+        Vault = Directory.CreateDirectory(Path.Combine(_directory, "vault")).FullName;
+        _host.ImageSize = _ => new DataSize(Blocks * Block);
         _store = new($"Data Source={Path.Combine(_directory, "pengx.db")}", null);
     }
 
     public string Images { get; }
+
+    /// <summary>Where backups lie.</summary>
+    public string Vault { get; }
 
     public VmId Vm { get; private set; }
 
@@ -40,6 +45,9 @@ internal sealed class StoredMachine : IAsyncDisposable
 
     /// <summary>What the disks of each snapshot must hold.</summary>
     public Dictionary<string, ImmutableDictionary<int, byte>> Kept { get; } = [];
+
+    /// <summary>What the disks of each backup must hold, the newest last.</summary>
+    public List<(string Name, ImmutableDictionary<int, byte> Held)> Backups { get; } = [];
 
     public IOperationJournal Journal => _store.Journal;
 
@@ -84,6 +92,61 @@ internal sealed class StoredMachine : IAsyncDisposable
             new CreateVirtualMachine { Name = "vm", Storlink = Storlink, Cpus = 1, MemoryMiB = 64, OsDiskSizeMiB = 4, DiskFormat = DiskFormat.Raw }, null, Token));
         Vm = new(Guid.Parse(made.Created!.Split('/')[1]));
         await DoneAsync(_services!.GetRequiredService<VirtualMachineDisks>().CreateAsync(Vm, new CreateDisk { SizeMiB = 4, Storlink = Storlink, Format = DiskFormat.Qcow2 }, null, Token));
+    }
+
+    /// <summary>Lets the machine run, on a hypervisor that moves no bytes: what it would copy of the changed blocks is written by hand.</summary>
+    public async Task RunAsync()
+    {
+        _host.Before(SimulatedVerb.CopyChanges, async (_, _) =>
+        {
+            var before = Backups[^1].Held;
+            foreach (var image in await NewImagesAsync())
+            {
+                foreach (var (block, value) in Now.Where(one => before.GetValueOrDefault(one.Key) != one.Value))
+                {
+                    await ToolAsync("qemu-io", "-f", "qcow2", "-c", string.Create(CultureInfo.InvariantCulture, $"write -P {value} {block * Block} {Block}"), "-c", "flush", image);
+                }
+            }
+        });
+        await DoneAsync(_services!.GetRequiredService<VirtualMachines>().StartAsync(Vm, null, Token));
+    }
+
+    public Task EndAsync() => DoneAsync(_services!.GetRequiredService<VirtualMachines>().PowerOffAsync(Vm, null, Token));
+
+    public async Task<Operation> BackUpAsync(string name)
+    {
+        var vaults = _services!.GetRequiredService<Storlinks>();
+        if ((await vaults.ListAsync(Token)).All(view => view.Storlink.Name != "vault"))
+        {
+            await DoneAsync(vaults.CreateAsync(new CreateStorlink { Name = "vault", Link = Vault, Type = StorlinkType.Local, Level = StorlinkLevel.File }, null, Token));
+        }
+
+        var vault = (await vaults.ListAsync(Token)).Single(view => view.Storlink.Name == "vault").Storlink.Id;
+        return await BackupsOf.CreateAsync(Vm, new CreateVirtualMachineBackup { Name = name, Storlink = vault, Incremental = true }, null, Token);
+    }
+
+    public async Task<Operation> RestoreBackupAsync(string name) => await BackupsOf.RestoreAsync(Vm, await FindBackupAsync(name), null, Token);
+
+    public async Task<Operation> DeleteBackupAsync(string name) => await BackupsOf.DeleteAsync(Vm, await FindBackupAsync(name), null, Token);
+
+    /// <summary>Every backup is there, as long a chain as there are backups, and holds what it must; and nothing else is there.</summary>
+    public async Task AssertBackupsAsync()
+    {
+        var backups = await BackupsOf.ListAsync(Vm, Token);
+        Assert.Equal(Backups.Select(backup => backup.Name), backups.Select(backup => backup.Name));
+        Assert.Equal(Math.Max(0, backups.Count - 1), (await BackupsOf.ListParentsAsync(Vm, Token)).Count);
+        List<string> files = [];
+        foreach (var (backup, expected) in backups.Zip(Backups))
+        {
+            files.Add($"{backup.Id}.backup.json");
+            foreach (var disk in await BackupsOf.ListDisksAsync(Vm, backup.Id, Token))
+            {
+                files.Add($"{disk.Id}.{disk.Format.Name}");
+                await AssertHoldsAsync(disk, expected.Held, expected.Name);
+            }
+        }
+
+        Assert.Equal(files.Order(), Directory.GetFileSystemEntries(Vault).Select(path => Path.GetFileName(path)).Order());
     }
 
     public async Task WriteAsync(int block, byte value)
@@ -160,7 +223,19 @@ internal sealed class StoredMachine : IAsyncDisposable
 
     private async Task<SnapshotId> FindAsync(string name) => (await Snapshots.ListAsync(Vm, Token)).Single(snapshot => snapshot.Name == name).Id;
 
-    private string PathOf(Disk disk) => Path.Combine(Images, $"{disk.Id}.{disk.Format.Name}");
+    private VirtualMachineBackups BackupsOf => _services!.GetRequiredService<VirtualMachineBackups>();
+
+    private async Task<BackupId> FindBackupAsync(string name) => (await BackupsOf.ListAsync(Vm, Token)).Single(backup => backup.Name == name).Id;
+
+    /// <summary>The images of backups that are not recorded yet.</summary>
+    private async Task<IReadOnlyList<string>> NewImagesAsync()
+    {
+        await using var session = await _store.OpenAsync(Token);
+        var known = await session.Disks.ListAsync(DiskOwnerKind.Backup, Token).Select(disk => $"{disk.Id}.qcow2").ToListAsync(Token);
+        return [.. Directory.GetFiles(Vault, "*.qcow2").Where(path => !known.Contains(Path.GetFileName(path)))];
+    }
+
+    private string PathOf(Disk disk) => Path.Combine(disk.Owner.Kind == DiskOwnerKind.Backup ? Vault : Images, $"{disk.Id}.{disk.Format.Name}");
 
     private async Task AssertHoldsAsync(Disk disk, ImmutableDictionary<int, byte> expected, string where)
     {

@@ -9,10 +9,15 @@ internal static class BackupEndpoints
     public static void MapBackups(this IEndpointRouteBuilder routes)
     {
         routes.Read("/vms/{vm}/backups/", "vmbackups", "List a virtual machine's backups", async (HttpContext http, string vm, VirtualMachineBackups backups) =>
-            await http.WriteXmlListAsync(PengxShapes.Backup, backups.ListAsync(PathIds.Vm(vm), http.RequestAborted), ToResource));
+        {
+            var parents = await backups.ListParentsAsync(PathIds.Vm(vm), http.RequestAborted);
+            await http.WriteXmlListAsync(PengxShapes.Backup, backups.ListAsync(PathIds.Vm(vm), http.RequestAborted), backup => ToResource(backup, parents));
+        });
 
         routes.Read("/vms/{vm}/backups/{backup}/", "vmbackup", "Show a backup", async (HttpContext http, string vm, string backup, VirtualMachineBackups backups) =>
-            await http.WriteXmlAsync(PengxShapes.Backup, ToResource(await backups.GetAsync(PathIds.Vm(vm), PathIds.Backup(backup), http.RequestAborted))));
+            await http.WriteXmlAsync(PengxShapes.Backup, ToResource(
+                await backups.GetAsync(PathIds.Vm(vm), PathIds.Backup(backup), http.RequestAborted),
+                await backups.ListParentsAsync(PathIds.Vm(vm), http.RequestAborted))));
 
         routes.Read("/vms/{vm}/disks/backups/{backup}/", "disks", "List a backup's disks", async (HttpContext http, string vm, string backup, VirtualMachineBackups backups) =>
             await http.WriteXmlListAsync(PengxShapes.Disk, backups.ListDisksAsync(PathIds.Vm(vm), PathIds.Backup(backup), http.RequestAborted), DiskEndpoints.ToResource));
@@ -21,7 +26,7 @@ internal static class BackupEndpoints
             changes.RunAsync(http, PengxRequests.BackupCreate, StatusCodes.Status200OK, (body, request, cancellationToken) =>
                 backups.CreateAsync(
                     PathIds.Vm(vm),
-                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description },
+                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description, Incremental = WireNames.IsIncremental(body.Type) },
                     request,
                     cancellationToken)), request: "vm");
 
@@ -32,12 +37,14 @@ internal static class BackupEndpoints
             changes.RunAsync(http, StatusCodes.Status204NoContent, (request, cancellationToken) => backups.DeleteAsync(PathIds.Vm(vm), PathIds.Backup(backup), request, cancellationToken)));
     }
 
-    private static BackupResource ToResource(Backup backup) => new()
+    private static BackupResource ToResource(Backup backup, IReadOnlyDictionary<BackupId, BackupId> parents) => new()
     {
         Id = backup.Id.Value,
         Name = backup.Name,
         Machine = backup.Vm.Value,
         Created = backup.CreatedAt,
         Size = backup.Size.MiBCeiling,
+        Type = parents.ContainsKey(backup.Id) ? WireNames.Incremental : null,
+        Parent = parents.TryGetValue(backup.Id, out var parent) ? parent.Value : null,
     };
 }

@@ -37,6 +37,13 @@ internal static class WireNames
 
     private static readonly (string Name, StorageRisk Value)[] Risks = [("readonly", StorageRisk.ReadOnly), ("reversible", StorageRisk.Reversible), ("destructive", StorageRisk.Destructive)];
 
+    private static readonly (string Name, bool Value)[] BackupTypes = [("full", false), (Incremental, true)];
+
+    /// <summary>The type of a backup that lies upon another.</summary>
+    public const string Incremental = "incremental";
+
+    public static bool IsIncremental(string? text) => text is not null && Read("type", text, BackupTypes);
+
     public static string Of(NetworkCategory category) => Name(NetworkCategories, category);
 
     public static string Of(AddressMethod method) => Name(Methods, method);

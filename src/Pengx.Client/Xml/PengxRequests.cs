@@ -272,12 +272,14 @@ public static partial class PengxRequests
             writer.Text("backup_name", value.Name);
             writer.Number("storlink", value.Storlink);
             writer.Text("desc", value.Description);
+            writer.OptionalText("type", value.Type);
         },
         fields => new BackupCreateRequest
         {
             Name = fields.RequiredText("backup_name"),
             Storlink = fields.RequiredInteger("storlink"),
             Description = fields.Text("desc"),
+            Type = fields.Text("type"),
         });
 
     /// <summary><c>POST /vms/{id}/disks/</c>.</summary>

@@ -392,6 +392,12 @@ public static partial class PengxShapes
         writer.Reference("vm", value.Machine);
         writer.Date("date", value.Created);
         writer.Number("size", value.Size);
+        if (value.Type is not null || value.Parent is not null)
+        {
+            writer.Text("type", value.Type);
+            writer.Uuid("parent", value.Parent);
+        }
+
         writer.End();
     }
 
@@ -402,6 +408,8 @@ public static partial class PengxShapes
         Machine = element.Reference("vm"),
         Created = element.Date("date"),
         Size = element.Number("size") ?? 0,
+        Type = element.Optional("type"),
+        Parent = element.Reference("parent"),
     };
 
     private static void WriteResult(WireWriter writer, ResultBody value)

@@ -8,6 +8,8 @@ namespace Pengx.Orchestration;
 internal sealed record BackupDescription
 {
     public const string CurrentForm = "pengx-backup/1";
+    public const string Full = "full";
+    public const string Incremental = "incremental";
 
     public required string Form { get; init; }
 
@@ -19,6 +21,18 @@ internal sealed record BackupDescription
 
     /// <summary>The instant that all its images show.</summary>
     public required DateTimeOffset TakenAt { get; init; }
+
+    /// <summary><see cref="Full"/>, also where nothing is said, or <see cref="Incremental"/>.</summary>
+    public string? Type { get; init; }
+
+    /// <summary>The backup that an incremental one lies upon.</summary>
+    public Guid? Parent { get; init; }
+
+    /// <summary>Whether an agent had frozen the guest's file systems for the instant.</summary>
+    public bool? Quiesced { get; init; }
+
+    /// <summary>Why it is a full one although an incremental one was asked for.</summary>
+    public string? FullBecause { get; init; }
 
     public required BackupMachine Machine { get; init; }
 
@@ -69,7 +83,7 @@ internal sealed record BackupMachine
 
 internal sealed record BackupNic(string Name, string Mac, string Switch, string? IpAddress);
 
-/// <summary>One image of a backup: a disk of the machine, flattened.</summary>
+/// <summary>One image of a backup: a disk of the machine, flattened, or what changed in it upon an image of the backup before.</summary>
 internal sealed record BackupImage
 {
     /// <summary>The file, in the directory of the description.</summary>
@@ -90,6 +104,14 @@ internal sealed record BackupImage
     public required long FileBytes { get; init; }
 
     public required string Sha256 { get; init; }
+
+    /// <summary>The file that it is an overlay of, in the same directory.</summary>
+    public string? BackingFile { get; init; }
+
+    public string? BackingFormat { get; init; }
+
+    /// <summary>The checksum that this file had, and must have.</summary>
+    public string? BackingSha256 { get; init; }
 }
 
 [JsonSourceGenerationOptions(

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 
 namespace Pengx.Orchestration;
@@ -11,17 +13,42 @@ internal sealed class CreateBackupState
 
     public required DiskFormat Format { get; init; }
 
+    /// <summary>Whether an incremental backup was asked for.</summary>
+    public bool IsIncremental { get; init; }
+
+    /// <summary>The backup that it then counts from, where there is one.</summary>
+    public Backup? Parent { get; init; }
+
+    /// <summary>Why it became a full one all the same.</summary>
+    public string? FullBecause { get; set; }
+
+    /// <summary>Why the next one cannot be incremental.</summary>
+    public string? NotTracked { get; set; }
+
+    /// <summary>How much an incremental one copied.</summary>
+    public long ChangedBytes { get; set; }
+
     public IReadOnlyList<PlannedDisk> Disks { get; set; } = [];
 
     public BackupMachine? Machine { get; set; }
 
     public IReadOnlyList<BackupFile> Files { get; set; } = [];
 
+    /// <summary>Whether its images lie upon those of its parent.</summary>
+    [JsonIgnore]
+    public bool IsUponParent => Disks.Any(disk => disk.Disk.Backing is not null);
+
     public RowSet Rows() => new() { Backup = Backup, Disks = [.. Disks.Select(disk => disk.Disk)] };
+
+    public void MakeFull(string reason)
+    {
+        FullBecause = reason;
+        Disks = [.. Disks.Select(planned => planned with { Disk = planned.Disk with { Format = Format, Backing = null } })];
+    }
 }
 
-/// <summary>Backs a machine up in any state: flat images of all its disks at one instant, checksums and a description beside them,
-/// the rows last.</summary>
+/// <summary>Backs a machine up in any state: images of all its disks at one instant, flat or upon those of the backup before, checksums
+/// and a description beside them, the rows last.</summary>
 internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState>
 {
     public override string Name => "vm.backup.create";
@@ -53,12 +80,29 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
                     disk.Id)),
             ];
             state.Backup = state.Backup with { Size = new(rows.Disks.Sum(disk => disk.Size.Bytes)) };
+            await IncrementalBackups.PlanAsync(place, state, rows, cancellationToken).ConfigureAwait(false);
         }),
+        new("verify the backup before", (context, cancellationToken) => IncrementalBackups.VerifyParentAsync(place, context.State, context.Progress, cancellationToken)),
+        new(
+            "note changes",
+            (context, cancellationToken) => IncrementalBackups.TrackAsync(place, context.State, cancellationToken),
+            (context, cancellationToken) => IncrementalBackups.UntrackAsync(place, context.State, cancellationToken)),
         Freezing.Freeze<CreateBackupState>(place, state => state.Source),
         new(
             "copy disks",
-            (context, cancellationToken) => VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken),
-            (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)),
+            async (context, cancellationToken) =>
+            {
+                var state = context.State;
+                if (!state.IsUponParent || !await IncrementalBackups.TryCopyAsync(place, state, context.Progress, cancellationToken).ConfigureAwait(false))
+                {
+                    await VolumeSteps.CreateAsync(place, state.Disks, context.Progress, cancellationToken).ConfigureAwait(false);
+                }
+            },
+            async (context, cancellationToken) =>
+            {
+                await IncrementalBackups.AbandonAsync(place, context.State.Source.Vm, cancellationToken).ConfigureAwait(false);
+                await VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken).ConfigureAwait(false);
+            }),
         Freezing.Thaw<CreateBackupState>(place, state => state.Source),
         new("make checksums", async (context, cancellationToken) =>
         {
@@ -79,7 +123,8 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
             {
                 var state = context.State;
                 var (storlink, files) = await BackupRules.PlaceAsync(place, state.Backup.Storlink, cancellationToken).ConfigureAwait(false);
-                await files.WriteDescriptionAsync(storlink, state.Backup.Id, BackupRules.DescribeBackup(state).Write(), cancellationToken).ConfigureAwait(false);
+                var parent = state.IsUponParent ? await BackupRules.DescriptionAsync(files, storlink, state.Parent!, cancellationToken).ConfigureAwait(false) : null;
+                await files.WriteDescriptionAsync(storlink, state.Backup.Id, BackupRules.DescribeBackup(state, parent).Write(), cancellationToken).ConfigureAwait(false);
             },
             async (context, cancellationToken) =>
             {
@@ -93,6 +138,7 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
         {
             IsSwitch = true,
         },
+        new("forget older changes", (context, cancellationToken) => IncrementalBackups.ForgetOldAsync(place, context.State, cancellationToken)),
     ];
 
     public override string Target(CreateBackupState state) => $"vm/{state.Source.Vm}";
@@ -100,9 +146,24 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
     public override string Describe(CreateBackupState state) => $"the backup of VM {state.Source.Name}";
 
     public override IReadOnlyList<ResourceLock> Locks(CreateBackupState state) =>
-        [ResourceLock.On(state.Source.Vm), BackupRules.Lock(state.Backup.Id), ResourceLock.On(state.Backup.Storlink, shared: true)];
+    [
+        ResourceLock.On(state.Source.Vm),
+        BackupRules.Lock(state.Backup.Id),
+        .. state.Parent is { } parent ? (ResourceLock[])[BackupRules.Lock(parent.Id) with { Shared = true }] : [],
+        ResourceLock.On(state.Backup.Storlink, shared: true),
+    ];
 
-    public override string Succeeded(CreateBackupState state) => $"Backup '{state.Backup.Name}' of VM '{state.Source.Name}' was made.{state.Source.KeptMessage()}";
+    public override string Succeeded(CreateBackupState state)
+    {
+        var made = $"Backup '{state.Backup.Name}' of VM '{state.Source.Name}' was made";
+        var how = (state.IsUponParent, state.FullBecause) switch
+        {
+            (true, _) => string.Create(CultureInfo.InvariantCulture, $", incrementally upon backup '{state.Parent!.Name}': at most {new DataSize(state.ChangedBytes).MiBCeiling} MiB had changed."),
+            (false, { } reason) => $" as a full one: {reason.TrimEnd('.')}.",
+            _ => ".",
+        };
+        return $"{made}{how}{(state.NotTracked is { } untracked ? $" The next one will be full, too: {untracked}" : "")}{state.Source.KeptMessage()}";
+    }
 
     public override string? Remark(CreateBackupState state) => state.Source.Kept is null ? null : state.Source.KeptMessage();
 
@@ -314,26 +375,78 @@ internal static class BackupRules
             : throw new InvalidFieldException("storlink", storlink.Id.ToString(), $"backups are files, and storlink '{storlink.Name}' keeps none: use one of level FL");
     }
 
-    /// <summary>Proves that a backup is as it was made.</summary>
+    /// <summary>A backup's description.</summary>
+    /// <exception cref="StorageException">It is missing or damaged.</exception>
+    public static async Task<BackupDescription> DescriptionAsync(IBackupFiles files, Storlink storlink, Backup backup, CancellationToken cancellationToken)
+    {
+        var where = $"storlink '{storlink.Name}'";
+        var content = await files.ReadDescriptionAsync(storlink, backup.Id, cancellationToken).ConfigureAwait(false)
+            ?? throw new StorageException($"The file {backup.Id}.backup.json of backup '{backup.Name}' is missing on {where}; without its checksums the backup cannot be trusted.");
+        return BackupDescription.Read(content, backup.Id, where);
+    }
+
+    /// <summary>Proves that a backup, and every one that it lies upon, is as it was made.</summary>
     /// <exception cref="StorageException">It is not; the message names the file.</exception>
     public static async Task VerifyAsync(Workplace place, Backup backup, IReadOnlyList<Disk> images, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
     {
         var (storlink, files) = await PlaceAsync(place, backup.Storlink, cancellationToken).ConfigureAwait(false);
-        var where = $"storlink '{storlink.Name}'";
-        var content = await files.ReadDescriptionAsync(storlink, backup.Id, cancellationToken).ConfigureAwait(false)
-            ?? throw new StorageException($"The file {backup.Id}.backup.json of backup '{backup.Name}' is missing on {where}; without its checksums the backup cannot be trusted.");
-        var description = BackupDescription.Read(content, backup.Id, where);
-        foreach (var (share, image) in ProgressShare.Of(progress, images, image => image.Size))
+        List<(Backup Backup, Disk Image, BackupImage Told)> all = [];
+        Dictionary<Guid, BackupImage> upon = [];
+        while (true)
         {
-            var told = description.Images.FirstOrDefault(told => told.Disk == image.Id.Value)
-                ?? throw new StorageException($"The file {backup.Id}.backup.json on {where} does not know image {image.Id} of backup '{backup.Name}'.");
+            var description = await DescriptionAsync(files, storlink, backup, cancellationToken).ConfigureAwait(false);
+            Dictionary<Guid, BackupImage> next = [];
+            foreach (var image in images)
+            {
+                var told = description.Images.FirstOrDefault(told => told.Disk == image.Id.Value)
+                    ?? throw new StorageException($"The file {backup.Id}.backup.json on storlink '{storlink.Name}' does not know image {image.Id} of backup '{backup.Name}'.");
+                if (upon.TryGetValue(image.Id.Value, out var above) && above.BackingSha256 != told.Sha256)
+                {
+                    throw new StorageException($"The file {above.File} on storlink '{storlink.Name}' was made upon another {told.File} than backup '{backup.Name}' describes.");
+                }
+
+                if (image.Backing is { } beneath)
+                {
+                    next[beneath.Value] = told;
+                }
+
+                all.Add((backup, image, told));
+            }
+
+            if (next.Count == 0)
+            {
+                break;
+            }
+
+            upon = next;
+            (backup, images) = await BeneathAsync(place, images, cancellationToken).ConfigureAwait(false);
+        }
+
+        foreach (var (share, (of, image, told)) in ProgressShare.Of(progress, all, one => one.Image.Size))
+        {
             var found = await files.DigestAsync(storlink, image.Id, image.Format, share, cancellationToken).ConfigureAwait(false);
             if (found.Sha256 != told.Sha256 || found.Bytes != told.FileBytes)
             {
-                throw new StorageException($"The file {found.Name} of backup '{backup.Name}' on {where} is not as it was made: its checksum is {found.Sha256}, and was {told.Sha256}. Nothing was restored.");
+                throw new StorageException($"The file {found.Name} of backup '{of.Name}' on storlink '{storlink.Name}' is not as it was made: its checksum is {found.Sha256}, and was {told.Sha256}.");
             }
         }
     }
+
+    private static Task<(Backup Backup, IReadOnlyList<Disk> Images)> BeneathAsync(Workplace place, IReadOnlyList<Disk> images, CancellationToken cancellationToken) => place.Store.ReadAsync(
+        async session =>
+        {
+            List<Disk> beneath = [];
+            foreach (var image in images.Where(image => image.Backing is not null))
+            {
+                beneath.Add(await session.Disks.FindAsync(image.Backing!.Value, cancellationToken).ConfigureAwait(false)
+                    ?? throw new NotFoundException("disk", image.Backing.Value.ToString()));
+            }
+
+            // All images of an incremental backup lie upon those of one other.
+            BackupId owner = new(beneath[0].Owner.Id);
+            return (await session.Backups.FindAsync(owner, cancellationToken).ConfigureAwait(false) ?? throw new NotFoundException("backup", owner.ToString()), (IReadOnlyList<Disk>)beneath);
+        },
+        cancellationToken);
 
     public static async Task<IReadOnlyList<Disk>> DisksToDeleteAsync(IStoreSession session, Backup backup, CancellationToken cancellationToken)
     {
@@ -347,7 +460,12 @@ internal static class BackupRules
         {
             if (await session.Disks.ListByBackingAsync(disk.Id, cancellationToken).ConfigureAwait(false) is [var overlay, ..])
             {
-                throw new InUseException($"Image {disk.Id} of backup '{backup.Name}' is what disk {overlay.Id} of {overlay.Owner.Kind} {overlay.Owner.Id:D} lies on; delete that first.");
+                var upon = overlay.Owner.Kind == DiskOwnerKind.Backup
+                    ? await session.Backups.FindAsync(new(overlay.Owner.Id), cancellationToken).ConfigureAwait(false)
+                    : null;
+                throw new InUseException(upon is null
+                    ? $"Image {disk.Id} of backup '{backup.Name}' is what disk {overlay.Id} of {overlay.Owner.Kind} {overlay.Owner.Id:D} lies on; delete that first."
+                    : $"Backup '{upon.Name}' ({upon.Id}) is an incremental one that lies upon backup '{backup.Name}'; delete that first.");
             }
         }
 
@@ -368,13 +486,17 @@ internal static class BackupRules
         Nics = [.. rows.Interfaces.Where(nic => !nic.Retired).OrderBy(nic => nic.Id.Value).Select(nic => new BackupNic(nic.Name, nic.Mac.ToString(), nic.Switch, nic.IpAddress?.ToString()))],
     };
 
-    public static BackupDescription DescribeBackup(CreateBackupState state) => new()
+    public static BackupDescription DescribeBackup(CreateBackupState state, BackupDescription? parent) => new()
     {
         Form = BackupDescription.CurrentForm,
         Id = state.Backup.Id.Value,
         Name = state.Backup.Name,
         Description = state.Backup.Description,
         TakenAt = state.Backup.CreatedAt,
+        Type = parent is null ? BackupDescription.Full : BackupDescription.Incremental,
+        Parent = parent?.Id,
+        FullBecause = state.FullBecause,
+        Quiesced = state.Machine!.Running ? state.Source.Quiesced : null,
         Machine = state.Machine!,
         Images =
         [
@@ -388,7 +510,12 @@ internal static class BackupRules
                 SizeBytes = disk.Disk.Size.Bytes,
                 FileBytes = file.Bytes,
                 Sha256 = file.Sha256,
+                BackingFile = Beneath(parent, disk)?.File,
+                BackingFormat = Beneath(parent, disk)?.Format,
+                BackingSha256 = Beneath(parent, disk)?.Sha256,
             }),
         ],
     };
+
+    private static BackupImage? Beneath(BackupDescription? parent, PlannedDisk disk) => parent?.Images.First(image => image.Disk == disk.Disk.Backing!.Value.Value);
 }

@@ -11,4 +11,8 @@ public sealed record CreateVirtualMachineBackup
 
     /// <summary>What it is for. Field <c>desc</c>.</summary>
     public string? Description { get; init; }
+
+    /// <summary>Whether only what changed since the machine's newest backup on the same storage link is copied, and laid upon that one.
+    /// Where that cannot be known for certain, a full backup is made and its operation's message says why. Field <c>type</c>.</summary>
+    public bool Incremental { get; init; }
 }

@@ -47,6 +47,32 @@ public sealed class VirtualMachineBackups
         return await _place.Store.ReadAsync(session => session.Disks.ListByOwnerAsync(DiskOwner.Of(backup), cancellationToken), cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Tells which of a machine's backups are incremental, and upon which others they lie.</summary>
+    /// <param name="vm">The machine.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <returns>For each incremental backup the one it needs.</returns>
+    public Task<IReadOnlyDictionary<BackupId, BackupId>> ListParentsAsync(VmId vm, CancellationToken cancellationToken = default) => _place.Store.ReadAsync<IReadOnlyDictionary<BackupId, BackupId>>(
+        async session =>
+        {
+            Dictionary<BackupId, BackupId> parents = [];
+            foreach (var there in (await session.Backups.ListByVmAsync(vm, cancellationToken).ConfigureAwait(false)).GroupBy(backup => backup.Storlink))
+            {
+                var images = (await session.Disks.ListByStorlinkAsync(there.Key, cancellationToken).ConfigureAwait(false)).Where(disk => disk.Owner.Kind == DiskOwnerKind.Backup).ToList();
+                var owners = images.ToDictionary(image => image.Id, image => new BackupId(image.Owner.Id));
+                var beneath = images.Where(image => image.Backing is not null).DistinctBy(image => image.Owner).ToDictionary(image => new BackupId(image.Owner.Id), image => image.Backing!.Value);
+                foreach (var backup in there)
+                {
+                    if (beneath.TryGetValue(backup.Id, out var image) && owners.TryGetValue(image, out var parent))
+                    {
+                        parents[backup.Id] = parent;
+                    }
+                }
+            }
+
+            return parents;
+        },
+        cancellationToken);
+
     /// <summary>Backs up all disks of a machine as they are at one instant, whether it runs or not.</summary>
     /// <param name="vm">The machine.</param>
     /// <param name="request">What the backup shall be.</param>
@@ -64,6 +90,8 @@ public sealed class VirtualMachineBackups
         {
             Source = FrozenMachine.Of(machine),
             Format = _place.Options.BackupFormat,
+            IsIncremental = request.Incremental,
+            Parent = request.Incremental ? await IncrementalBackups.FindParentAsync(_place, vm, storlink.Id, cancellationToken).ConfigureAwait(false) : null,
             Backup = new Backup
             {
                 Id = BackupId.New(),

@@ -21,6 +21,9 @@ internal sealed class FrozenMachine
     /// <summary>The instant.</summary>
     public DateTimeOffset? At { get; set; }
 
+    /// <summary>Whether an agent in the guest had frozen its file systems then.</summary>
+    public bool Quiesced { get; set; }
+
     /// <summary>The snapshots that take the disks over where the overlays cannot be merged back.</summary>
     public required SnapshotId Saved { get; init; }
 
@@ -120,7 +123,7 @@ internal static class Freezing
             await VolumeSteps.CreateAsync(place, [.. machine.Disks.Select(disk => new PlannedDisk(disk.Overlay, null))], NoProgress.Instance, cancellationToken).ConfigureAwait(false);
             try
             {
-                await OverlayAsync(place, machine.Vm, machine.Disks, cancellationToken).ConfigureAwait(false);
+                machine.Quiesced = await OverlayAsync(place, machine.Vm, machine.Disks, cancellationToken).ConfigureAwait(false);
                 machine.At = place.Now;
                 return;
             }
@@ -139,7 +142,8 @@ internal static class Freezing
     }
 
     /// <summary>Puts overlays upon disks of a running guest, all at one instant.</summary>
-    public static async Task OverlayAsync(Workplace place, VmId vm, IReadOnlyList<FrozenDisk> disks, CancellationToken cancellationToken)
+    /// <returns>Whether its file systems were frozen for it.</returns>
+    public static async Task<bool> OverlayAsync(Workplace place, VmId vm, IReadOnlyList<FrozenDisk> disks, CancellationToken cancellationToken)
     {
         List<DiskReplacement> replacements = [];
         foreach (var disk in disks)
@@ -149,7 +153,7 @@ internal static class Freezing
         }
 
         place.Driver.TryGetFeature<ILiveDisks>(out var live);
-        await live!.OverlayAsync(vm, replacements, quiesce: true, cancellationToken).ConfigureAwait(false);
+        return await live!.OverlayAsync(vm, replacements, quiesce: true, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A disk without its overlay, and with it.</summary>

@@ -22,6 +22,9 @@ internal static class VolumeSteps
                     Size = disk.Size,
                     Source = sourceLayer,
                     Backing = backingLayer,
+
+                    // Whoever takes a backup elsewhere takes its files as they are.
+                    IsBackingBeside = backingLayer is not null && disk.Owner.Kind == DiskOwnerKind.Backup,
                     RateLimit = new(place.Options.CopyBytesPerSecond ?? 0),
                 },
                 share,

@@ -196,6 +196,14 @@ public sealed class RequestBindingTests
     }
 
     [Fact]
+    public async Task What_the_reference_does_not_know_is_read_where_it_is_sent()
+    {
+        Assert.Equal(
+            new BackupCreateRequest { Name = "b", Storlink = 2, Type = "incremental" },
+            await Documents.BindAsync(PengxRequests.BackupCreate, "<vm><backup_name>b</backup_name><storlink>2</storlink><type> incremental </type></vm>"));
+    }
+
+    [Fact]
     public async Task The_other_requests_of_the_reference()
     {
         Assert.Equal(

@@ -167,8 +167,8 @@ public sealed class RoundTripTests
     [Fact]
     public Task Backups() => RoundTripsAsync(
         PengxShapes.Backup,
-        Gen.Select(Gen.Guid, RequiredText, OptionalUuid, OptionalDate, Size, (id, name, machine, date, size) =>
-            new BackupResource { Id = id, Name = name, Machine = machine, Created = date, Size = size }));
+        Gen.Select(Gen.Guid, RequiredText, OptionalUuid, OptionalDate, Size, OptionalText, (id, name, machine, date, size, type) =>
+            new BackupResource { Id = id, Name = name, Machine = machine, Created = date, Size = size, Type = type, Parent = machine }));
 
     [Fact]
     public Task Results() => RoundTripsAsync(
@@ -226,7 +226,7 @@ public sealed class RoundTripTests
         await RequestRoundTripsAsync(PengxRequests.SnapshotCreate, Gen.Select(GivenRequired, Whole, GivenText, (name, storlink, text) =>
             new SnapshotCreateRequest { Name = name, Storlink = storlink, Description = text }));
         await RequestRoundTripsAsync(PengxRequests.BackupCreate, Gen.Select(GivenRequired, Whole, GivenText, (name, storlink, text) =>
-            new BackupCreateRequest { Name = name, Storlink = storlink, Description = text }));
+            new BackupCreateRequest { Name = name, Storlink = storlink, Description = text, Type = text }));
         await RequestRoundTripsAsync(PengxRequests.DiskCreate, Gen.Select(Size, Whole, GivenText, (size, storlink, text) =>
             new DiskCreateRequest { Size = size, Storlink = storlink, Description = text }));
         await RequestRoundTripsAsync(PengxRequests.InterfaceCreate, Gen.Select(GivenRequired, GivenText, (name, text) =>

@@ -330,6 +330,20 @@ public sealed class ShapeWritingTests
         """);
 
     [Fact]
+    public void An_incremental_backup_names_its_parent() => Is(PengxShapes.Backup,
+        new BackupResource { Id = A, Name = "nightly", Machine = B, Created = Date, Size = 1024, Type = "incremental", Parent = B },
+        """
+        <vmbackup id="aaaaaaaa-0000-4000-8000-00000000000a">
+        <name>nightly</name>
+        <vm id="bbbbbbbb-0000-4000-8000-00000000000b"></vm>
+        <date>2026-11-23T06:23:00Z</date>
+        <size>1024</size>
+        <type>incremental</type>
+        <parent>bbbbbbbb-0000-4000-8000-00000000000b</parent>
+        </vmbackup>
+        """);
+
+    [Fact]
     public void Result_is_the_references()
     {
         Is(PengxShapes.Result, new ResultBody(true, "VM created"), "<root><result>True</result><message>VM created</message></root>");

@@ -197,6 +197,32 @@ public sealed class UseCaseCrashTests
         {
             Check = StillThereAsync,
         },
+        ["vm.backup.create, incremental"] = new(
+            ChainedMachineAsync,
+            IncrementAsync)
+        {
+            Check = async (world, acted) =>
+            {
+                await IsIncrementalAsync(world, acted);
+                await StillThereAsync(world, acted);
+            },
+        },
+        ["vm.backup.create, incremental, guest ends with the crash"] = new(
+            ChainedMachineAsync,
+            IncrementAsync)
+        {
+            GuestEnds = true,
+            Check = NothingLostAsync,
+        },
+        ["vm.backup.restore, incremental"] = new(
+            IncrementedMachineAsync,
+            (world, token) => world.Backups.RestoreAsync(world.Vm, world.Backup, null, token))
+        {
+            Check = async (world, acted) => Assert.Equal(acted ? "flushed a" : "written since", (await world.Inner.ContentsAsync(world.Vm))[0]),
+        },
+        ["vm.backup.delete, incremental"] = new(
+            IncrementedMachineAsync,
+            (world, token) => world.Backups.DeleteAsync(world.Vm, world.Backup, null, token)),
         ["vm.backup.restore"] = new(
             BackedUpMachineAsync,
             (world, token) => world.Backups.RestoreAsync(world.Vm, world.Backup, null, token)),
@@ -310,6 +336,40 @@ public sealed class UseCaseCrashTests
         world.Backup = await world.Inner.AddBackupAsync(world.Vm, world.Target);
         world.Inner.Host.Guest(world.Vm).Write("xvda", "written since");
         await world.Inner.DoneAsync(world.Machines.PowerOffAsync(world.Vm, null, token));
+    }
+
+    /// <summary>A running machine with a backup, which the guest has changed since.</summary>
+    private static async Task ChainedMachineAsync(UseCaseWorld world, CancellationToken token)
+    {
+        await RunningMachineAsync(world, token);
+        world.Target = await world.Inner.AddStorlinkAsync("store2");
+        world.Backup = await world.Inner.AddBackupAsync(world.Vm, world.Target);
+        world.Inner.Host.Guest(world.Vm).Write("xvda", "flushed a");
+        world.Inner.Host.Guest(world.Vm).Write("xvdb", "flushed b");
+    }
+
+    private static async Task IncrementedMachineAsync(UseCaseWorld world, CancellationToken token)
+    {
+        await ChainedMachineAsync(world, token);
+        world.Backup = World.BackupOf(await world.Inner.DoneAsync(IncrementAsync(world, token)));
+        world.Inner.Host.Guest(world.Vm).Write("xvda", "written since");
+        await world.Inner.DoneAsync(world.Machines.PowerOffAsync(world.Vm, null, token));
+    }
+
+    private static Task<Operation> IncrementAsync(UseCaseWorld world, CancellationToken token) =>
+        world.Backups.CreateAsync(world.Vm, new CreateVirtualMachineBackup { Name = "next", Storlink = world.Target, Incremental = true }, null, token);
+
+    /// <summary>The backup that was made lies upon the one before, whatever was begun again, and shows what the guest flushed.</summary>
+    private static async Task IsIncrementalAsync(UseCaseWorld world, bool acted)
+    {
+        var token = TestContext.Current.CancellationToken;
+        var parents = await world.Backups.ListParentsAsync(world.Vm, token);
+        Assert.Equal(acted ? [world.Backup] : [], parents.Values);
+        foreach (var backup in parents.Keys)
+        {
+            Assert.Equal(["flushed a", "flushed b"], (await world.Backups.ListDisksAsync(world.Vm, backup, token)).Select(disk => world.Inner.Storage.ContentOf(disk.Id)));
+            Assert.Equal([backup], world.Inner.Host.Guest(world.Vm).NotedSince("xvda"));
+        }
     }
 
     private static async Task MovableMachineAsync(UseCaseWorld world, CancellationToken token)

@@ -17,4 +17,10 @@ public sealed record BackupResource
 
     /// <summary>Its size in MiB; 0 when the server does not say.</summary>
     public long Size { get; init; }
+
+    /// <summary><c>incremental</c>, or null for a full one: an addition to the reference.</summary>
+    public string? Type { get; init; }
+
+    /// <summary>The backup that an incremental one lies upon, and cannot be read without: an addition to the reference.</summary>
+    public Guid? Parent { get; init; }
 }
