@@ -21,7 +21,7 @@ internal static class SnapshotEndpoints
                 StatusCodes.Status201Created,
                 (body, request, cancellationToken) => snapshots.CreateAsync(
                     PathIds.Vm(vm),
-                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description },
+                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description, Quiesce = body.Quiesce ?? false },
                     request,
                     cancellationToken),
                 async operation => await http.WriteXmlAsync(

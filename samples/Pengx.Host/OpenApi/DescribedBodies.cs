@@ -96,7 +96,7 @@ internal static class DescribedBodies
         ["POST /vms/{}/migrate"] = Sent(PengxRequests.MachineMigrate, new() { Pm = Id }),
         ["POST /vms/{}/resize"] = Sent(PengxRequests.MachineUpdate, new() { CpuCores = 2, Memory = 2048, MaxMemory = 4096 }),
         ["PUT /vms/{}/edit"] = Sent(PengxRequests.MachineEdit, new() { Name = "web2", Description = "renamed" }),
-        ["POST /vms/{}/snapshots"] = Sent(PengxRequests.SnapshotCreate, new() { Name = "before the upgrade", Storlink = 2, Description = "before the upgrade" }),
+        ["POST /vms/{}/snapshots"] = Sent(PengxRequests.SnapshotCreate, new() { Name = "before the upgrade", Storlink = 2, Description = "before the upgrade", Quiesce = true }),
         ["POST /vms/{}/backups"] = Sent(PengxRequests.BackupCreate, new() { Name = "nightly", Storlink = 2, Description = "nightly", Type = "incremental" }),
         ["POST /vms/{}/disks"] = Sent(PengxRequests.DiskCreate, new() { Size = 1024, Storlink = 2, Description = "data" }),
         ["POST /vms/{}/interfaces"] = Sent(PengxRequests.InterfaceCreate, new() { InterfaceName = "xenbr0", IpAddress = "192.168.0.1" }),

@@ -256,12 +256,14 @@ public static partial class PengxRequests
             writer.Text("name", value.Name);
             writer.Number("storlink", value.Storlink);
             writer.Text("desc", value.Description);
+            writer.OptionalBoolean("quiesce", value.Quiesce);
         },
         fields => new SnapshotCreateRequest
         {
             Name = fields.RequiredText("name"),
             Storlink = fields.RequiredInteger("storlink"),
             Description = fields.Text("desc"),
+            Quiesce = fields.Boolean("quiesce"),
         });
 
     /// <summary><c>POST /vms/{id}/backups/</c>: the reference's root is <c>&lt;vm&gt;</c>.</summary>

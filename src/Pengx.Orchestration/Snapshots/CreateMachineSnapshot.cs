@@ -19,6 +19,12 @@ internal sealed class CreateSnapshotState
     /// <summary>What the machine shall run on.</summary>
     public IReadOnlyList<Disk> Overlays { get; set; } = [];
 
+    /// <summary>Whether the guest's file systems shall be frozen for the instant.</summary>
+    public bool Quiesce { get; init; }
+
+    /// <summary>Whether they were; <see langword="null"/> where there was nothing to freeze.</summary>
+    public bool? Quiesced { get; set; }
+
     /// <summary>The storage links of the disks when the operation was accepted.</summary>
     public required IReadOnlyList<StorlinkId> Storlinks { get; init; }
 }
@@ -64,7 +70,12 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
 
     public override IReadOnlyList<ResourceLock> Locks(CreateSnapshotState state) => SnapshotRules.Locks(state.Vm, [.. state.Storlinks, state.Storlink]);
 
-    public override string Succeeded(CreateSnapshotState state) => $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was created.";
+    public override string Succeeded(CreateSnapshotState state) => $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was created." + state.Quiesced switch
+    {
+        true => " The guest's file systems were frozen for it.",
+        false => " The guest's file systems were not frozen for it, as far as is known: no agent in the guest answered, or the service stopped meanwhile.",
+        null => "",
+    };
 
     public override string? Created(CreateSnapshotState state) => $"vm/{state.Vm}/snapshot/{state.Snapshot.Id}";
 
@@ -93,7 +104,8 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         {
             try
             {
-                await place.LiveDisks(state.VmName).OverlayAsync(state.Vm, disks, quiesce: false, cancellationToken).ConfigureAwait(false);
+                var frozen = await place.LiveDisks(state.VmName).OverlayAsync(state.Vm, disks, state.Quiesce, cancellationToken).ConfigureAwait(false);
+                state.Quiesced = state.Quiesce ? frozen : null;
                 return;
             }
             catch (Exception error) when (error is WrongStateException or HypervisorException)

@@ -11,4 +11,8 @@ public sealed record CreateSnapshot
 
     /// <summary>What it is for. Field <c>desc</c>.</summary>
     public string? Description { get; init; }
+
+    /// <summary>Whether an agent in a running guest is asked to flush and freeze its file systems for the instant. Where none answers, the
+    /// snapshot is taken all the same; the operation's message says which. Field <c>quiesce</c>.</summary>
+    public bool Quiesce { get; init; }
 }

@@ -82,6 +82,7 @@ public sealed class VirtualMachineSnapshots
             VmName = machine.Name,
             Storlink = request.Storlink,
             Storlinks = Storlinks(rows),
+            Quiesce = request.Quiesce,
             Snapshot = new Snapshot { Id = SnapshotId.New(), Vm = vm, Kind = SnapshotKind.Saved, Name = name, Description = description, CreatedAt = _place.Now },
         };
         return await _operations.StartAsync(_workflows.CreateSnapshot, state, options, cancellationToken).ConfigureAwait(false);

@@ -201,6 +201,9 @@ public sealed class RequestBindingTests
         Assert.Equal(
             new BackupCreateRequest { Name = "b", Storlink = 2, Type = "incremental" },
             await Documents.BindAsync(PengxRequests.BackupCreate, "<vm><backup_name>b</backup_name><storlink>2</storlink><type> incremental </type></vm>"));
+        Assert.Equal(
+            new SnapshotCreateRequest { Name = "n", Storlink = 2, Quiesce = true },
+            await Documents.BindAsync(PengxRequests.SnapshotCreate, "<snapshot><name>n</name><storlink>2</storlink><quiesce>true</quiesce></snapshot>"));
     }
 
     [Fact]

@@ -223,8 +223,8 @@ public sealed class RoundTripTests
         await RequestRoundTripsAsync(PengxRequests.MachineEdit, Gen.Select(GivenText, GivenText, (name, text) =>
             new MachineEditRequest { Name = name, Description = text }));
         await RequestRoundTripsAsync(PengxRequests.MachineMigrate, Gen.Guid.Select(id => new MachineMigrateRequest { Pm = id }));
-        await RequestRoundTripsAsync(PengxRequests.SnapshotCreate, Gen.Select(GivenRequired, Whole, GivenText, (name, storlink, text) =>
-            new SnapshotCreateRequest { Name = name, Storlink = storlink, Description = text }));
+        await RequestRoundTripsAsync(PengxRequests.SnapshotCreate, Gen.Select(GivenRequired, Whole, GivenText, Gen.Bool.Nullable(), (name, storlink, text, quiesce) =>
+            new SnapshotCreateRequest { Name = name, Storlink = storlink, Description = text, Quiesce = quiesce }));
         await RequestRoundTripsAsync(PengxRequests.BackupCreate, Gen.Select(GivenRequired, Whole, GivenText, (name, storlink, text) =>
             new BackupCreateRequest { Name = name, Storlink = storlink, Description = text, Type = text }));
         await RequestRoundTripsAsync(PengxRequests.DiskCreate, Gen.Select(Size, Whole, GivenText, (size, storlink, text) =>

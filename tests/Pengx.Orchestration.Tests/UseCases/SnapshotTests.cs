@@ -180,6 +180,27 @@ public sealed class SnapshotTests
         }
     }
 
+    [Theory]
+    [InlineData(true, true, "were frozen for it")]
+    [InlineData(true, false, "no agent in the guest answered")]
+    [InlineData(false, true, "was created.")]
+    public async Task A_guest_is_asked_to_freeze_its_file_systems_where_that_was_wanted(bool wanted, bool answers, string told)
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        world.Host.Guest(vm).HasAgent = answers;
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var done = await world.DoneAsync(world.Snapshots.CreateAsync(vm, new CreateSnapshot { Name = "s", Storlink = storlink, Quiesce = wanted }, null, Token));
+        Assert.EndsWith(wanted ? "." : told, done.Message, StringComparison.Ordinal);
+        Assert.Contains(told, done.Message, StringComparison.Ordinal);
+
+        // Nothing is to be frozen in a guest that does not run.
+        await world.DoneAsync(world.Machines.PowerOffAsync(vm, null, Token));
+        var stopped = await world.DoneAsync(world.Snapshots.CreateAsync(vm, new CreateSnapshot { Name = "t", Storlink = storlink, Quiesce = true }, null, Token));
+        Assert.EndsWith("was created.", stopped.Message, StringComparison.Ordinal);
+    }
+
     private static Task<Operation> TakeAsync(World world, VmId vm, StorlinkId storlink, string name) =>
         world.Snapshots.CreateAsync(vm, new CreateSnapshot { Name = name, Storlink = storlink }, null, Token);
 

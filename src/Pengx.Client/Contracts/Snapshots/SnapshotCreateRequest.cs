@@ -11,4 +11,8 @@ public sealed record SnapshotCreateRequest
 
     /// <summary>Its description, or null.</summary>
     public string? Description { get; init; }
+
+    /// <summary>Whether an agent in the running guest is asked to freeze its file systems for the instant (<c>&lt;quiesce&gt;</c>), or null
+    /// for no: an addition to the reference. Without an answer the snapshot is taken all the same.</summary>
+    public bool? Quiesce { get; init; }
 }
