@@ -65,7 +65,7 @@ public sealed class IncrementalBackupTests : IDisposable
             await guest.WaitForExitAsync(Token);
         }
 
-        await ServedMachines.EventuallyAsync(async () => (await host.GetXmlAsync($"/vms/{vm}/")).Element("state")!.Value is "CRASHED" or "SHUTDOWN", "the service notices the guest's end");
+        await ServedMachines.EventuallyAsync(async () => await host.StatusAsync(vm) is "CRASHED" or "SHUTDOWN", "the service notices the guest's end");
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
         await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > secondHeld), "the guest writes on after the kill", 120);
         await BackUpAsync("healed", full: "since backup 'third' is worthless: it was not stored when QEMU or the host ended, and is inconsistent");
