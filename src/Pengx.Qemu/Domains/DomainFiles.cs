@@ -69,13 +69,15 @@ internal sealed class DomainFiles
 
     public RunRecord? ReadRun() => ReadLeniently(RunFile, QemuJsonContext.Default.RunRecord);
 
-    /// <summary>Notes the move by which the guest came, before it runs.</summary>
+    /// <summary>Notes the move by which the guest came, before it runs: it is remembered longer than the run.</summary>
     public Task WriteArrivalAsync(ArrivalRecord record, CancellationToken cancellationToken) =>
         DurableFile.WriteAsync(ArrivalFile, record, QemuJsonContext.Default.ArrivalRecord, cancellationToken);
 
     /// <summary>Whether the guest was let run here at the end of a move.</summary>
     /// <param name="move">The move.</param>
-    public bool HasRunAfter(Guid move) => HasArrival && (ReadLeniently(ArrivalFile, QemuJsonContext.Default.ArrivalRecord) is not { } record || record.Move == move);
+    public bool HasRunAfter(Guid move) =>
+        ReadRun() is { HasRun: true, Arrival: { } coming } && coming == move
+        || (HasArrival && (ReadLeniently(ArrivalFile, QemuJsonContext.Default.ArrivalRecord) is not { } record || record.Move == move));
 
     public void DeleteArrival()
     {

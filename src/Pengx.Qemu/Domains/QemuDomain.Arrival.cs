@@ -105,7 +105,7 @@ internal sealed partial class QemuDomain
             MaxMemoryBytes = guest.MaxMemoryBytes,
             Disks = [.. disks.Select(disk => new RunDisk(disk.Id.Value, disk.Vdev, disk.Id.Value))],
             Nics = [.. guest.Nics.Select(nic => new RunNic(nic.Mac, nic.Slot, nic.Bridge is null ? null : TapDevices.NameOf(id, MacAddress.Parse(nic.Mac))))],
-            IsArriving = true,
+            Arrival = arrival.Move,
         };
 
         QemuProcess? process = null;
@@ -139,10 +139,13 @@ internal sealed partial class QemuDomain
             await AwaitStartAsync(arrival, cancellationToken).ConfigureAwait(false);
             await environment.OnMove(MoveMoment.Told).ConfigureAwait(false);
 
+            // A QEMU that has died meanwhile must not be taken for the guest's place: the other one still has all of it.
+            _ = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
+
             // The other host's guest never runs again. Written down before the first instruction: whatever dies now, it is here.
-            await _files.WriteArrivalAsync(new(arrival.Move), CancellationToken.None).ConfigureAwait(false);
             record = record with { HasRun = true };
             await _files.WriteRunAsync(record, CancellationToken.None).ConfigureAwait(false);
+            await _files.WriteArrivalAsync(new(arrival.Move), CancellationToken.None).ConfigureAwait(false);
             await environment.OnMove(MoveMoment.Owned).ConfigureAwait(false);
             try
             {
@@ -174,7 +177,7 @@ internal sealed partial class QemuDomain
                 _crash = null;
             }
 
-            await WriteRecordAsync(run, record with { IsArriving = false }, CancellationToken.None).ConfigureAwait(false);
+            await WriteRecordAsync(run, record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
             Log.Arrived(environment.Logger, id, process.Pid);
             Publish(DomainEventKind.Started, VmState.Running);
             _watch = WatchAsync(run, events);

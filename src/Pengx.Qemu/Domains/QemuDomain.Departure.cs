@@ -154,7 +154,7 @@ internal sealed partial class QemuDomain
     private async Task<long> FollowMoveAsync(QemuRun run, IQmpClient client, QmpEventSubscription changes, Task<MoveReply?> arrived, CancellationToken cancellationToken)
     {
         var moved = environment.Time.GetTimestamp();
-        var stood = moved;
+        long? stood = null;
         long sent = -1;
         while (true)
         {
@@ -162,7 +162,7 @@ internal sealed partial class QemuDomain
             var status = info.Status ?? MigrationStatus.None;
             if (status == MigrationStatus.Completed)
             {
-                return stood;
+                return stood ?? moved;
             }
 
             if (status == MigrationStatus.Failed || status == MigrationStatus.Cancelled)
@@ -177,7 +177,8 @@ internal sealed partial class QemuDomain
                 throw Failed(run.Record.Departure!.Host, arrived.IsCompletedSuccessfully ? arrived.Result : null);
             }
 
-            if (status == MigrationStatus.PreSwitchover)
+            // QEMU stays in this state for a moment after it was told to go on.
+            if (status == MigrationStatus.PreSwitchover && stood is null)
             {
                 stood = environment.Time.GetTimestamp();
                 await environment.OnMove(MoveMoment.Standing).ConfigureAwait(false);
@@ -365,11 +366,12 @@ internal sealed partial class QemuDomain
     /// <summary>Looks after a move that a service which is gone had under way, when the run is taken up.</summary>
     private async Task SettleMoveAsync(QemuRun run, CancellationToken cancellationToken)
     {
-        if (run.Record.IsArriving && run.Client is { } client)
+        if (run.Record.Arrival is { } move && run.Client is { } client)
         {
             // It was written down that the guest is here; whether it has run is not known, and it has to.
             try
             {
+                await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
                 var state = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
                 if (state.Status == QmpRunState.Paused)
                 {
@@ -380,7 +382,7 @@ internal sealed partial class QemuDomain
                     }
                 }
 
-                await WriteRecordAsync(run, run.Record with { IsArriving = false }, CancellationToken.None).ConfigureAwait(false);
+                await WriteRecordAsync(run, run.Record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
             }
             catch (QmpException exception)
             {

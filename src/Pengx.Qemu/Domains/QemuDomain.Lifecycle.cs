@@ -151,6 +151,11 @@ internal sealed partial class QemuDomain
                 Log.Crashed(environment.Logger, id, crash.Reason);
             }
 
+            if (record is { HasRun: true, Arrival: { } move })
+            {
+                await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
+            }
+
             if (record.Departure is not null)
             {
                 PeerChannel.RemoveRemains(environment, id);

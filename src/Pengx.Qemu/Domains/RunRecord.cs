@@ -42,8 +42,9 @@ internal sealed record RunRecord
     /// <summary>Whether the guest's processors stand still for the moment of such a change, and have to go on after it.</summary>
     public bool IsHeld { get; init; }
 
-    /// <summary>Whether the guest comes from another host and has not been seen running here: with <see cref="HasRun"/> it has to be let run.</summary>
-    public bool IsArriving { get; init; }
+    /// <summary>The move by which the guest comes from another host, until it has been seen running here. With <see cref="HasRun"/> it is
+    /// this host's, and has to be let run.</summary>
+    public Guid? Arrival { get; init; }
 
     /// <summary>The move to another host that is under way; <see langword="null"/> for none.</summary>
     public RunDeparture? Departure { get; init; }

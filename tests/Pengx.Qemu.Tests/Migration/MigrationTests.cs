@@ -34,8 +34,8 @@ public sealed class MigrationTests
         Assert.Null(await there.Domains.FindDefinitionAsync(id, Token));
         Assert.Empty(Directory.EnumerateFileSystemEntries(hosts.Here.Options.RunDirectory!));
         var left = await MoveTestHosts.SerialAsync(hosts.Here, id);
-        await MoveTestHosts.CountsPastAsync(hosts.There, id, MoveTestHosts.LastFlushed(left) + 3, Token);
-        MoveTestHosts.AssertOneGuest(left, await MoveTestHosts.SerialAsync(hosts.There, id));
+        await MoveTestHosts.CountsPastAsync(hosts.There, id, GuestNumbers.Last(left) + 3, Token);
+        GuestNumbers.AssertOneGuest(left, await MoveTestHosts.SerialAsync(hosts.There, id));
 
         // It is a domain like others there: it can be taken up, changed, and go back.
         await there.Domains.DefineAsync(definition, Token);
@@ -43,8 +43,8 @@ public sealed class MigrationTests
         await MoveTestHosts.MigrationOf(there).MigrateAsync(id, MoveTestHosts.OtherName, Token);
         Assert.Null(await there.Domains.FindAsync(id, Token));
         var twice = await MoveTestHosts.SerialAsync(hosts.There, id);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, MoveTestHosts.LastFlushed(twice) + 3, Token);
-        var last = MoveTestHosts.AssertOneGuest(left, twice, await MoveTestHosts.SerialAsync(hosts.Here, id));
+        await MoveTestHosts.CountsPastAsync(hosts.Here, id, GuestNumbers.Last(twice) + 3, Token);
+        var last = GuestNumbers.AssertOneGuest(left, twice, await MoveTestHosts.SerialAsync(hosts.Here, id));
         await here.Domains.DestroyAsync(id, Token);
         Assert.True(await GuestCounter.ReadNewestAsync(counter, Token) >= last);
     }

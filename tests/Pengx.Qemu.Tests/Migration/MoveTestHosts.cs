@@ -1,10 +1,7 @@
-using System.Globalization;
-using System.Text.RegularExpressions;
-
 namespace Pengx.Qemu.Tests;
 
 /// <summary>Two hosts that see the same disks, with an ssh between them.</summary>
-internal sealed partial class MoveTestHosts : IAsyncDisposable
+internal sealed class MoveTestHosts : IAsyncDisposable
 {
     public const string OtherName = "pm2";
 
@@ -33,7 +30,7 @@ internal sealed partial class MoveTestHosts : IAsyncDisposable
 
     public static ILiveMigration MigrationOf(IHypervisorDriver driver)
     {
-        Assert.True(driver.TryGetFeature<ILiveMigration>(out var migration));
+        Assert.True(driver.TryGetFeature<ILiveMigration>(out var migration), "The driver moves no running guests.");
         return migration;
     }
 
@@ -42,15 +39,6 @@ internal sealed partial class MoveTestHosts : IAsyncDisposable
     {
         var counter = Here.CreateDisk("xvdb", 4 * 1024 * 1024);
         return (Here.CreateBootable(counter), ((FileLocation)counter.Layers[0].Location).Path);
-    }
-
-    /// <summary>The numbers that the guest said it had flushed, on the one host and then on the other: they must be all there, once.</summary>
-    public static long AssertOneGuest(params string[] serials)
-    {
-        var numbers = Flushed().Matches(string.Concat(serials)).Select(match => long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)).ToList();
-        Assert.NotEmpty(numbers);
-        Assert.Equal(Enumerable.Range(0, numbers.Count).Select(index => numbers[0] + index), numbers);
-        return numbers[^1];
     }
 
     public static async Task<string> SerialAsync(QemuTestHost host, DomainId id)
@@ -65,14 +53,12 @@ internal sealed partial class MoveTestHosts : IAsyncDisposable
         return await reader.ReadToEndAsync();
     }
 
-    public static long LastFlushed(string serial) => Flushed().Matches(serial).LastOrDefault() is { } match ? long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : 0;
-
     public static async Task CountsPastAsync(QemuTestHost host, DomainId id, long number, CancellationToken cancellationToken)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         patience.CancelAfter(QemuTestHost.Patience);
         using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
-        while (LastFlushed(await SerialAsync(host, id)) <= number)
+        while (GuestNumbers.Last(await SerialAsync(host, id)) <= number)
         {
             await timer.WaitForNextTickAsync(patience.Token);
         }
@@ -95,7 +81,4 @@ internal sealed partial class MoveTestHosts : IAsyncDisposable
         await Here.DisposeAsync();
         await _ssh.DisposeAsync();
     }
-
-    [GeneratedRegex("PENGX-GUEST flushed ([0-9]+)\r?\n")]
-    private static partial Regex Flushed();
 }
