@@ -177,10 +177,10 @@ internal sealed partial class QemuDomain
                 _crash = null;
             }
 
-            await WriteRecordAsync(run, record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
             Log.Arrived(environment.Logger, id, process.Pid);
             Publish(DomainEventKind.Started, VmState.Running);
             _watch = WatchAsync(run, events);
+            await WriteRecordAsync(run, record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
             await TellAsync(arrival.Control, MoveReply.Runs).ConfigureAwait(false);
         }
         catch (Exception exception) when (Run is null)

@@ -120,15 +120,10 @@ internal sealed class MigrationListener : IAsyncDisposable
                 _ => connection.SendAsync(Refusal($"it does not know the request '{request.Verb}'"), _closing.Token),
             }).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is IOException or OperationCanceledException or PengxException)
+        catch (Exception exception)
         {
             // Who asked is told by the end of the connection; what was begun is undone where it was begun.
             Log.MoveRequestFailed(_environment.Logger, exception);
-        }
-        catch (Exception exception)
-        {
-            Log.MoveRequestFailed(_environment.Logger, exception);
-            throw;
         }
     }
 

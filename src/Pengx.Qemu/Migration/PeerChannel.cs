@@ -7,15 +7,19 @@ namespace Pengx.Qemu;
 /// is opened, and who may come is a matter of ssh's keys.</summary>
 internal sealed class PeerChannel : IAsyncDisposable
 {
+    private const int ConnectTries = 40;
+
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(25);
 
     private readonly string _host;
     private readonly string _socket;
     private readonly Task<ProcessResult> _ssh;
     private readonly CancellationTokenSource _end;
+    private readonly TimeProvider _time;
 
-    private PeerChannel(string host, string socket, Task<ProcessResult> ssh, CancellationTokenSource end)
+    private PeerChannel(string host, string socket, Task<ProcessResult> ssh, CancellationTokenSource end, TimeProvider time)
     {
+        _time = time;
         _host = host;
         _socket = socket;
         _ssh = ssh;
@@ -54,7 +58,7 @@ internal sealed class PeerChannel : IAsyncDisposable
                 MaxOutputBytes = 16 * 1024,
             },
             end.Token);
-        PeerChannel channel = new(host, socket, ssh, end);
+        PeerChannel channel = new(host, socket, ssh, end, environment.Time);
         try
         {
             await channel.WaitUntilOpenAsync(environment, cancellationToken).ConfigureAwait(false);
@@ -83,21 +87,30 @@ internal sealed class PeerChannel : IAsyncDisposable
     /// <exception cref="HypervisorException">The way is closed.</exception>
     public async Task<MoveConnection> ConnectAsync(CancellationToken cancellationToken)
     {
-        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken).ConfigureAwait(false);
-            return new(socket);
-        }
-        catch (SocketException exception)
-        {
-            socket.Dispose();
-            throw new HypervisorException($"The way to host {_host} is closed: {await ReadErrorAsync().ConfigureAwait(false) ?? exception.Message}", exception);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
+            Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken).ConfigureAwait(false);
+                return new(socket);
+            }
+            catch (SocketException exception)
+            {
+                socket.Dispose();
+                if (exception.SocketErrorCode != SocketError.ConnectionRefused || attempt == ConnectTries || _ssh.IsCompleted)
+                {
+                    throw new HypervisorException($"The way to host {_host} is closed: {await ReadErrorAsync().ConfigureAwait(false) ?? exception.Message}", exception);
+                }
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+
+            // The socket's file is there, and ssh is about to listen on it.
+            await Task.Delay(s_poll, _time, cancellationToken).ConfigureAwait(false);
         }
     }
 
