@@ -4,20 +4,20 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-# The service and its tests run QEMU, its image tool and its guest agent, LVM and the tools of file systems; the tests start a Ceph
-# cluster, an iSCSI target and an NFS server of their own, and run the tools of DRBD and OCFS2; the rest builds the test guest and serves the scripts beside this.
+# The service and its tests run QEMU, its image tool and its guest agent, ssh, LVM and the tools of file systems; the tests start a Ceph
+# cluster, an iSCSI target, an NFS server and an sshd of their own, and run the tools of DRBD and OCFS2; the rest builds the test guest and serves the scripts beside this.
 packages=(
     qemu-system-x86 qemu-utils qemu-block-extra qemu-guest-agent
     ceph-mon ceph-osd ceph-mgr ceph-common
     cpio gcc libc6-dev xz-utils zstd
-    curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils
+    curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils openssh-client openssh-server
     lvm2 thin-provisioning-tools xfsprogs mount
     open-iscsi tgt libiscsi-bin nfs-common rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils drbd-utils ocfs2-tools
 )
-commands=(qemu-system-x86_64 qemu-img lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout)
+commands=(qemu-system-x86_64 qemu-img lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout ssh sshd ssh-keygen)
 
 if [[ ${1:-} == --lab ]]; then
-    packages+=(mmdebstrap openssh-client lz4)
+    packages+=(mmdebstrap lz4)
     commands+=(mmdebstrap mke2fs ssh ssh-keygen lz4 setpriv)
 fi
 

@@ -51,4 +51,25 @@ internal static partial class Log
 
     [LoggerMessage(3031, LogLevel.Information, "Domain {Domain}: the bitmap of {Vdev} since backup {Backup} stays: {Reason}")]
     public static partial void BitmapKept(ILogger logger, DomainId domain, string vdev, BackupId backup, string reason);
+
+    [LoggerMessage(3015, LogLevel.Warning, "No running guests can come from other hosts: {Path} cannot be listened on: {Reason}")]
+    public static partial void NotListening(ILogger logger, string path, string reason, Exception? exception);
+
+    [LoggerMessage(3016, LogLevel.Information, "A request of another host's service about a move ended early")]
+    public static partial void MoveRequestFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(3017, LogLevel.Warning, "Domain {Domain} could not be taken in from another host")]
+    public static partial void ArrivalFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3018, LogLevel.Information, "Domain {Domain} has come from another host and runs: process {Pid}")]
+    public static partial void Arrived(ILogger logger, DomainId domain, int pid);
+
+    [LoggerMessage(3019, LogLevel.Information, "Domain {Domain} has moved to host {Host}; it stood still for {Milliseconds} ms")]
+    public static partial void Departed(ILogger logger, DomainId domain, string host, long milliseconds);
+
+    [LoggerMessage(3020, LogLevel.Warning, "The move of domain {Domain} to host {Host} was given up; it goes on here")]
+    public static partial void MoveGivenUp(ILogger logger, DomainId domain, string host, Exception? exception);
+
+    [LoggerMessage(3021, LogLevel.Error, "Domain {Domain} stands still: whether host {Host} runs it is not known")]
+    public static partial void MoveUnknown(ILogger logger, DomainId domain, string host, Exception? exception);
 }

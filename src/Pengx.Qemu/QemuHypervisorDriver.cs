@@ -12,7 +12,7 @@ namespace Pengx.Qemu;
 
 /// <summary>The hypervisor driver for plain QEMU: each domain is a QEMU process in a session of its own, which outlives this
 /// service and is taken up again by <see cref="IHypervisorDriver.StartAsync"/>.</summary>
-public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks, IChangedBlocks
+public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks, IChangedBlocks, ILiveMigration
 {
     private const int MaxConsoleLineBytes = 4096;
 
@@ -25,6 +25,7 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     private readonly ConcurrentDictionary<DomainId, QemuDomain> _domains = new();
     private readonly CancellationTokenSource _detached = new();
     private FileStream? _lock;
+    private MigrationListener? _listener;
     private bool _isDisposed;
 
     /// <summary>Makes a driver. It touches nothing before <see cref="StartAsync(CancellationToken)"/>.</summary>
@@ -103,6 +104,9 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
         var known = ListStored().Concat(processes.Keys).Distinct();
         await Task.WhenAll(known.Select(id => TakeUpAsync(id, processes.TryGetValue(id, out var pid) ? pid : null, cancellationToken))).ConfigureAwait(false);
         RemoveStrayRunDirectories();
+
+        // Last: what became of the guests of before is known by then.
+        _listener = MigrationListener.TryStart(_environment, DomainOf);
     }
 
     /// <inheritdoc/>
@@ -143,7 +147,9 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) || typeof(TFeature) == typeof(IChangedBlocks) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) || typeof(TFeature) == typeof(IChangedBlocks) || typeof(TFeature) == typeof(ILiveMigration)
+            ? this as TFeature
+            : null;
         return feature is not null;
     }
 
@@ -258,6 +264,12 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     Task IChangedBlocks.AbandonCopiesAsync(DomainId id, CancellationToken cancellationToken) => Started(id).AbandonCopiesAsync(cancellationToken);
 
     /// <inheritdoc/>
+    Task ILiveMigration.CheckMigrationAsync(DomainId id, string host, CancellationToken cancellationToken) => Started(id).CheckMigrationAsync(host, cancellationToken);
+
+    /// <inheritdoc/>
+    Task ILiveMigration.MigrateAsync(DomainId id, string host, CancellationToken cancellationToken) => Started(id).MigrateAsync(host, cancellationToken);
+
+    /// <inheritdoc/>
     async IAsyncEnumerable<string> ISerialConsole.ReadLinesAsync(DomainId id, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var domain = Started(id);
@@ -309,6 +321,11 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
         }
 
         _isDisposed = true;
+        if (_listener is not null)
+        {
+            await _listener.DisposeAsync().ConfigureAwait(false);
+        }
+
         await _detached.CancelAsync().ConfigureAwait(false);
         await Task.WhenAll(_domains.Values.Select(domain => domain.DisposeAsync().AsTask())).ConfigureAwait(false);
         _environment.Events.Close();

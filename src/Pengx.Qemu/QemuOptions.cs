@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Pengx.Qemu;
 
 /// <summary>Which accelerator guests run with.</summary>
@@ -97,6 +99,38 @@ public sealed class QemuOptions
     /// <value>Default 5 seconds.</value>
     public TimeSpan KvmProbeTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>The ssh by which other hosts are reached when a running guest is moved there: a name in PATH or an absolute path.</summary>
+    /// <value>Default <c>ssh</c>.</value>
+    public string Ssh { get; set; } = "ssh";
+
+    /// <summary>Options of that ssh, such as <c>-p</c> and <c>2222</c>. It is never asked for a password.</summary>
+    public IList<string> SshOptions { get; init; } = [];
+
+    /// <summary>The unix socket at which this driver takes guests from other hosts; their ssh leads to it. Only the service's user may
+    /// open it.</summary>
+    /// <value>Default <c>migration</c> in the state directory; at most 107 bytes.</value>
+    public string? MigrationSocket { get; set; }
+
+    /// <summary>The same socket of the other hosts, where it lies elsewhere than here.</summary>
+    /// <value>Default: where this host's is.</value>
+    public string? PeerMigrationSocket { get; set; }
+
+    /// <summary>How many bytes of a moving guest's memory are sent in a second at most.</summary>
+    /// <value>Default none: QEMU's own limit, 128 MiB.</value>
+    public long? MigrationBytesPerSecond { get; set; }
+
+    /// <summary>How long another host may take to answer.</summary>
+    /// <value>Default 10 seconds.</value>
+    public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long nothing more of a moving guest may get across before the move is given up.</summary>
+    /// <value>Default 60 seconds.</value>
+    public TimeSpan MigrationStallTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    internal string ListenSocket => MigrationSocket ?? Path.Combine(StateDirectory, "migration");
+
+    internal string PeerSocket => PeerMigrationSocket ?? ListenSocket;
+
     internal QemuOptions Validate()
     {
         if (!Path.IsPathFullyQualified(StateDirectory) || StateDirectory.Contains('\0', StringComparison.Ordinal))
@@ -109,6 +143,25 @@ public sealed class QemuOptions
             throw new InvalidFieldException(nameof(RunDirectory), RunDirectory, "it must be an absolute path.");
         }
 
+        foreach (var (name, path) in new[] { (nameof(MigrationSocket), MigrationSocket), (nameof(PeerMigrationSocket), PeerMigrationSocket) })
+        {
+            // ssh separates the two ends of what it forwards by a colon.
+            if (path is not null && (!Path.IsPathFullyQualified(path) || path.Contains('\0', StringComparison.Ordinal) || path.Contains(':', StringComparison.Ordinal) || !ListeningSocket.Fits(path)))
+            {
+                throw new InvalidFieldException(name, path, "it must be an absolute path of at most 107 bytes without a colon.");
+            }
+        }
+
+        if (string.IsNullOrWhiteSpace(Ssh))
+        {
+            throw new InvalidFieldException(nameof(Ssh), Ssh, "it must name a program.");
+        }
+
+        if (MigrationBytesPerSecond is <= 0)
+        {
+            throw new InvalidFieldException(nameof(MigrationBytesPerSecond), MigrationBytesPerSecond.Value.ToString(CultureInfo.InvariantCulture), "it must be above zero.");
+        }
+
         if (string.IsNullOrWhiteSpace(Binary))
         {
             throw new InvalidFieldException(nameof(Binary), Binary, "it must name a program.");
@@ -118,6 +171,7 @@ public sealed class QemuOptions
         {
             (nameof(StartTimeout), StartTimeout), (nameof(StopTimeout), StopTimeout), (nameof(UnplugTimeout), UnplugTimeout),
             (nameof(ResizeTimeout), ResizeTimeout), (nameof(PowerButtonInterval), PowerButtonInterval), (nameof(KvmProbeTimeout), KvmProbeTimeout),
+            (nameof(ConnectTimeout), ConnectTimeout), (nameof(MigrationStallTimeout), MigrationStallTimeout),
         })
         {
             if (value <= TimeSpan.Zero || value > TimeSpan.FromDays(1))

@@ -5,6 +5,8 @@ internal static class Program
 {
     public const string ServeArgument = "--play-service";
 
+    public const string MoveArgument = "--play-move";
+
     public static async Task<int> Main(string[] args)
     {
         if (args is [ServeArgument, var state, var run, var domain] && DomainId.TryParse(domain, out var id))
@@ -14,6 +16,12 @@ internal static class Program
             await driver.Domains.StartAsync(id);
             await Console.Out.WriteLineAsync("started");
             await Console.In.ReadToEndAsync();
+            return 0;
+        }
+
+        if (args is [MoveArgument, .. var rest])
+        {
+            await MortalService.PlayAsync(rest);
             return 0;
         }
 

@@ -28,6 +28,8 @@ internal sealed class PengxHostOptions
 
     public XenHostOptions Xen { get; set; } = new();
 
+    public QemuHostOptions Qemu { get; set; } = new();
+
     public LimitOptions Limits { get; set; } = new();
 
     /// <summary>The data directory: as configured, else the system's for root and the user's own for others.</summary>

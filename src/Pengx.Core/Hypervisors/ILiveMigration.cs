@@ -5,12 +5,14 @@ namespace Pengx;
 public interface ILiveMigration
 {
     /// <summary>Says early what stands in the way, before anything is changed: what this host, the domain's configuration or its
-    /// state does not allow. It does not ask the other host.</summary>
+    /// state does not allow, and, where the driver can ask the other host, what that one does not.</summary>
     /// <param name="id">The domain.</param>
     /// <param name="host">The other host's name or address.</param>
     /// <param name="cancellationToken">Ends the check.</param>
     /// <exception cref="InvalidFieldException">The host's name or address breaks its rule.</exception>
     /// <exception cref="WrongStateException">The domain does not run, or cannot be moved; the message says why.</exception>
+    /// <exception cref="InsufficientResourceException">The other host has not the memory.</exception>
+    /// <exception cref="HypervisorException">The other host was asked and cannot be reached.</exception>
     Task CheckMigrationAsync(DomainId id, string host, CancellationToken cancellationToken = default);
 
     /// <summary>Moves a running domain with the stored configuration and returns when it runs there and is gone here. The other

@@ -28,6 +28,10 @@ internal static class QemuCommandLine
 
     public const string BalloonId = "balloon0";
 
+    public const string TabletId = "tablet0";
+
+    public const string CdromId = "cdrom0";
+
     /// <summary>The size of DIMMs that can be added; Linux guests take memory in such blocks.</summary>
     public const long DimmBytes = 128L * 1024 * 1024;
 
@@ -42,19 +46,97 @@ internal static class QemuCommandLine
     public static IReadOnlyList<string> Build(QemuLaunch launch)
     {
         var definition = launch.Definition;
+        var arguments = BuildMachine(new()
+        {
+            Id = definition.Id,
+            Files = launch.Files,
+            Machine = "pc",
+            UseKvm = launch.UseKvm,
+            Cpus = definition.Cpus,
+            MaxCpus = definition.MaxCpus,
+            Memory = definition.Memory,
+            MaxMemory = definition.MaxMemory,
+            IsWindows = definition.IsWindows,
+        });
+        AddDisks(arguments, definition.Id, definition.Disks);
+        AddIso(arguments, definition);
+        AddNics(arguments, launch.Nics);
+        AddHostDevices(arguments, definition);
+        AddConsole(arguments, launch.Files, launch.VncListen, hasPassword: definition.VncPassword is not null);
+        if (definition.VncPassword is not null && launch.VncListen != QemuVncListen.None)
+        {
+            AddTablet(arguments);
+        }
+
+        return arguments;
+    }
+
+    /// <summary>The arguments of a QEMU that waits for a guest from another host: the same machine, to the last device.</summary>
+    /// <param name="guest">The guest.</param>
+    /// <param name="disks">Its disks.</param>
+    /// <param name="nics">Its network interfaces.</param>
+    /// <param name="files">The domain's files here.</param>
+    /// <param name="vncListen">Where consoles listen here.</param>
+    public static IReadOnlyList<string> BuildIncoming(MovingGuest guest, IReadOnlyList<DomainDisk> disks, IReadOnlyList<RunNic> nics, DomainFiles files, QemuVncListen vncListen)
+    {
+        var arguments = BuildMachine(new()
+        {
+            Id = new(guest.Id),
+            Files = files,
+            Machine = guest.Machine,
+            UseKvm = guest.HostProcessor is not null,
+            Cpus = guest.Cpus,
+            MaxCpus = guest.MaxCpus,
+            Memory = new(guest.MemoryBytes),
+            MaxMemory = new(guest.MaxMemoryBytes),
+            IsWindows = guest.IsWindows,
+        });
+        foreach (var processor in guest.Processors)
+        {
+            var device = new JsonObject { ["driver"] = processor.Type, ["id"] = processor.Device };
+            foreach (var (name, value) in processor.Place)
+            {
+                device[name] = value;
+            }
+
+            arguments.AddRange(["-device", device.ToJsonString()]);
+        }
+
+        foreach (var dimm in guest.Dimms)
+        {
+            arguments.AddRange([
+                "-object", new JsonObject { ["qom-type"] = "memory-backend-ram", ["id"] = dimm.Backend, ["size"] = dimm.Bytes }.ToJsonString(),
+                "-device", new JsonObject { ["driver"] = "pc-dimm", ["id"] = dimm.Device, ["memdev"] = dimm.Backend, ["slot"] = dimm.Slot, ["addr"] = dimm.Address }.ToJsonString(),
+            ]);
+        }
+
+        AddDisks(arguments, new(guest.Id), disks);
+        AddNics(arguments, nics);
+        AddConsole(arguments, files, vncListen, guest.VncPassword is not null);
+        if (guest.HasTablet)
+        {
+            AddTablet(arguments);
+        }
+
+        arguments.AddRange(["-incoming", "defer"]);
+        return arguments;
+    }
+
+    private static List<string> BuildMachine(MachineArguments machine)
+    {
         var arguments = new List<string>
         {
             "-nodefaults", "-no-user-config", "-no-fd-bootchk",
-            "-name", $"guest={definition.Id}",
-            "-uuid", definition.Id.ToString(),
-            "-pidfile", launch.Files.PidFile,
+            "-name", $"guest={machine.Id}",
+            "-uuid", machine.Id.ToString(),
+            "-pidfile", machine.Files.PidFile,
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-machine", "pc,dump-guest-core=off",
-            "-accel", launch.UseKvm ? "kvm" : "tcg,thread=multi",
-            "-cpu", launch.UseKvm ? "host" : "max",
-            "-smp", Text($"cpus={definition.Cpus},maxcpus={definition.MaxCpus}"),
-            "-m", Memory(definition),
-            "-rtc", definition.IsWindows ? "base=localtime,driftfix=slew" : "base=utc",
+            "-machine", $"{machine.Machine},dump-guest-core=off",
+            "-accel", machine.UseKvm ? "kvm" : "tcg,thread=multi",
+            "-cpu", machine.UseKvm ? "host" : "max",
+            "-smp", Text($"cpus={machine.Cpus},maxcpus={machine.MaxCpus}"),
+            "-m", Memory(machine.Memory, machine.MaxMemory),
+            "-rtc", machine.IsWindows ? "base=localtime,driftfix=slew" : "base=utc",
             "-S",
 
             // A guest that shut down stays until we have seen it, even if we were not there: a process that is gone without
@@ -67,40 +149,41 @@ internal static class QemuCommandLine
 
         // A comma in an option is written twice; the run directory is the operator's, not the user's.
         arguments.AddRange([
-            "-chardev", Text($"socket,id=serial0,path={launch.Files.SerialSocket.Replace(",", ",,", StringComparison.Ordinal)},server=on,wait=off,logfile=/dev/fdset/{SerialLogSet},logappend=on"),
+            "-chardev", Text($"socket,id=serial0,path={Escape(machine.Files.SerialSocket)},server=on,wait=off,logfile=/dev/fdset/{SerialLogSet},logappend=on"),
             "-serial", "chardev:serial0",
             "-device", "pvpanic",
             "-device", $"VGA,id=vga0,addr={PciSlots.Address(PciSlots.Graphics)}",
             "-device", $"virtio-balloon-pci,id={BalloonId},addr={PciSlots.Address(PciSlots.Balloon)}",
             "-device", $"pci-bridge,id={PciSlots.NicBus},chassis_nr=1,addr={PciSlots.Address(PciSlots.NicBridge)}",
-            "-chardev", Text($"socket,id=agent0,path={launch.Files.AgentSocket.Replace(",", ",,", StringComparison.Ordinal)},server=on,wait=off"),
+            "-chardev", Text($"socket,id=agent0,path={Escape(machine.Files.AgentSocket)},server=on,wait=off"),
             "-device", $"virtio-serial-pci,id=agents,addr={PciSlots.Address(PciSlots.AgentChannel)}",
             "-device", "virtserialport,bus=agents.0,chardev=agent0,name=org.qemu.guest_agent.0",
         ]);
-        AddDisks(arguments, definition);
-        AddNics(arguments, launch);
-        AddHostDevices(arguments, definition);
-        AddConsole(arguments, launch);
         return arguments;
     }
 
-    private static string Memory(DomainDefinition definition) => definition.MaxMemory > definition.Memory
-        ? Text($"size={definition.Memory.Bytes / 1024}k,slots={DimmSlots},maxmem={definition.MaxMemory.Bytes / 1024}k")
-        : Text($"size={definition.Memory.Bytes / 1024}k");
+    private static string Escape(string path) => path.Replace(",", ",,", StringComparison.Ordinal);
 
-    private static void AddDisks(List<string> arguments, DomainDefinition definition)
+    private static string Memory(DataSize memory, DataSize max) => max > memory
+        ? Text($"size={memory.Bytes / 1024}k,slots={DimmSlots},maxmem={max.Bytes / 1024}k")
+        : Text($"size={memory.Bytes / 1024}k");
+
+    private static void AddDisks(List<string> arguments, DomainId domain, IReadOnlyList<DomainDisk> disks)
     {
         var bootIndex = 0;
-        foreach (var disk in definition.Disks)
+        foreach (var disk in disks)
         {
             foreach (var node in BlockNodes.Describe(disk))
             {
                 arguments.AddRange(["-blockdev", node.ToJsonString()]);
             }
 
-            arguments.AddRange(["-device", Devices.Disk(definition.Id, disk, bootIndex++).ToJsonString()]);
+            arguments.AddRange(["-device", Devices.Disk(domain, disk, bootIndex++).ToJsonString()]);
         }
+    }
 
+    private static void AddIso(List<string> arguments, DomainDefinition definition)
+    {
         if (definition.IsoPath is { } iso)
         {
             var medium = new JsonObject
@@ -112,14 +195,14 @@ internal static class QemuCommandLine
             };
             arguments.AddRange([
                 "-blockdev", medium.ToJsonString(),
-                "-device", Text($"ide-cd,id=cdrom0,bus=ide.1,unit=0,drive=cd0,bootindex={bootIndex}"),
+                "-device", Text($"ide-cd,id={CdromId},bus=ide.1,unit=0,drive=cd0,bootindex={definition.Disks.Count}"),
             ]);
         }
     }
 
-    private static void AddNics(List<string> arguments, QemuLaunch launch)
+    private static void AddNics(List<string> arguments, IReadOnlyList<RunNic> nics)
     {
-        foreach (var nic in launch.Nics)
+        foreach (var nic in nics)
         {
             var mac = MacAddress.Parse(nic.Mac);
             arguments.AddRange([
@@ -138,22 +221,42 @@ internal static class QemuCommandLine
         }
     }
 
-    private static void AddConsole(List<string> arguments, QemuLaunch launch)
+    private static void AddConsole(List<string> arguments, DomainFiles files, QemuVncListen listen, bool hasPassword)
     {
         arguments.AddRange(["-display", "none"]);
-        if (launch.Definition.VncPassword is null || launch.VncListen == QemuVncListen.None)
+        if (hasPassword && listen != QemuVncListen.None)
         {
-            return;
+            // The password itself goes over the monitor; until then nobody can log in.
+            arguments.AddRange(["-vnc", listen == QemuVncListen.UnixSocket
+                ? $"unix:{Escape(files.VncSocket)},password=on"
+                : Text($"127.0.0.1:0,to={VncPorts},password=on")]);
         }
-
-        // The password itself goes over the monitor; until then nobody can log in.
-        arguments.AddRange(["-vnc", launch.VncListen == QemuVncListen.UnixSocket
-            ? $"unix:{launch.Files.VncSocket.Replace(",", ",,", StringComparison.Ordinal)},password=on"
-            : Text($"127.0.0.1:0,to={VncPorts},password=on")]);
-
-        // A pointer that is where the viewer's is.
-        arguments.AddRange(["-device", "piix3-usb-uhci,id=usb,addr=0x1.0x2", "-device", "usb-tablet,id=tablet0,bus=usb.0"]);
     }
 
+    // A pointer that is where the viewer's is.
+    private static void AddTablet(List<string> arguments) =>
+        arguments.AddRange(["-device", "piix3-usb-uhci,id=usb,addr=0x1.0x2", "-device", $"usb-tablet,id={TabletId},bus=usb.0"]);
+
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private sealed record MachineArguments
+    {
+        public required DomainId Id { get; init; }
+
+        public required DomainFiles Files { get; init; }
+
+        public required string Machine { get; init; }
+
+        public required bool UseKvm { get; init; }
+
+        public required int Cpus { get; init; }
+
+        public required int MaxCpus { get; init; }
+
+        public required DataSize Memory { get; init; }
+
+        public required DataSize MaxMemory { get; init; }
+
+        public required bool IsWindows { get; init; }
+    }
 }

@@ -47,18 +47,17 @@ internal sealed class DomainFiles
 
     private string RunFile => Path.Combine(_state, "run.json");
 
+    public bool HasArrival => File.Exists(ArrivalFile);
+
+    private string ArrivalFile => Path.Combine(_state, "arrival.json");
+
     private string CrashFile => Path.Combine(_state, "crash.json");
 
     public static string PidFileOf(string runDirectory, DomainId id) => Path.Combine(runDirectory, id.Value.ToString("N"), "pid");
 
     public Task WriteDefinitionAsync(DomainDefinition definition, CancellationToken cancellationToken)
     {
-        if (!Directory.Exists(_state))
-        {
-            Directory.CreateDirectory(_state, Private);
-            DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
-        }
-
+        CreateStateDirectory();
         return DefinitionFile.WriteAsync(DefinitionPath, definition, cancellationToken);
     }
 
@@ -69,6 +68,31 @@ internal sealed class DomainFiles
         DurableFile.WriteAsync(RunFile, record, QemuJsonContext.Default.RunRecord, cancellationToken);
 
     public RunRecord? ReadRun() => ReadLeniently(RunFile, QemuJsonContext.Default.RunRecord);
+
+    /// <summary>Notes the move by which the guest came, before it runs: it is remembered longer than the run.</summary>
+    public Task WriteArrivalAsync(ArrivalRecord record, CancellationToken cancellationToken) =>
+        DurableFile.WriteAsync(ArrivalFile, record, QemuJsonContext.Default.ArrivalRecord, cancellationToken);
+
+    /// <summary>Whether the guest was let run here at the end of a move.</summary>
+    /// <param name="move">The move.</param>
+    public bool HasRunAfter(Guid move) =>
+        ReadRun() is { HasRun: true, Arrival: { } coming } && coming == move
+        || (HasArrival && (ReadLeniently(ArrivalFile, QemuJsonContext.Default.ArrivalRecord) is not { } record || record.Move == move));
+
+    public void DeleteArrival()
+    {
+        File.Delete(ArrivalFile);
+        DurableFile.FlushDirectory(_state);
+    }
+
+    public void CreateStateDirectory()
+    {
+        if (!Directory.Exists(_state))
+        {
+            Directory.CreateDirectory(_state, Private);
+            DurableFile.FlushDirectory(Path.GetDirectoryName(_state)!);
+        }
+    }
 
     public Task WriteCrashAsync(CrashRecord record, CancellationToken cancellationToken)
     {

@@ -118,6 +118,7 @@ internal sealed partial class QemuDomain
             await EndAsync(run, cancellationToken).ConfigureAwait(false);
             process.Dispose();
             CleanUp(record);
+            ForgetStranger();
             return;
         }
 
@@ -129,6 +130,7 @@ internal sealed partial class QemuDomain
 
         var events = await TryReconnectAsync(run).ConfigureAwait(false);
         await SettleAsync(run, cancellationToken).ConfigureAwait(false);
+        await SettleMoveAsync(run, cancellationToken).ConfigureAwait(false);
         Log.Adopted(environment.Logger, id, pid);
         Publish(DomainEventKind.Started, run.State);
         _watch = WatchAsync(run, events);
@@ -149,7 +151,18 @@ internal sealed partial class QemuDomain
                 Log.Crashed(environment.Logger, id, crash.Reason);
             }
 
+            if (record is { HasRun: true, Arrival: { } move })
+            {
+                await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
+            }
+
+            if (record.Departure is not null)
+            {
+                PeerChannel.RemoveRemains(environment, id);
+            }
+
             CleanUp(record);
+            ForgetStranger();
         }
 
         lock (_gate)
@@ -174,7 +187,7 @@ internal sealed partial class QemuDomain
             throw new UnavailableException($"Guests shall run with KVM only, but it cannot be used: {accelerator}.");
         }
 
-        RequireMemory(definition);
+        RequireMemory(definition.Memory);
         if (!ListeningSocket.Fits(_files.MonitorSocket) || !ListeningSocket.Fits(_files.SerialSocket))
         {
             throw new InvalidFieldException(
@@ -326,15 +339,15 @@ internal sealed partial class QemuDomain
             : throw new HypervisorException($"The log '{path}' cannot be made: {NativeMethods.LastError()}");
     }
 
-    private void RequireMemory(DomainDefinition definition)
+    private void RequireMemory(DataSize memory)
     {
         var free = environment.ReadFreeMemory();
-        var needed = definition.Memory + QemuEnvironment.Overhead;
+        var needed = memory + QemuEnvironment.Overhead;
         if (free < needed)
         {
             throw new InsufficientResourceException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"Domain {id} needs {needed.MiBCeiling} MiB of memory ({definition.Memory.MiBCeiling} for the guest, {QemuEnvironment.Overhead.MiB} for QEMU); the host has {free.MiB} MiB free."));
+                $"Domain {id} needs {needed.MiBCeiling} MiB of memory ({memory.MiBCeiling} for the guest, {QemuEnvironment.Overhead.MiB} for QEMU); the host has {free.MiB} MiB free."));
         }
     }
 

@@ -108,7 +108,13 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
         _ => new HypervisorException($"Domain {id}: {verb} failed: {exception.Message}", exception),
     };
 
-    private QemuRun RequireRun() => Run ?? throw new WrongStateException($"Domain {id} does not run.");
+    private QemuRun RequireRun() => Run switch
+    {
+        null => throw new WrongStateException($"Domain {id} does not run."),
+        { Record.Departure: { HasLeft: true, Host: var host } } => throw new WrongStateException(
+            $"Domain {id} stands still: whether host {host} runs it is not known. Move it again when that host can be asked; or make sure that it does not run there, then destroy and start it."),
+        var run => run,
+    };
 
     private IQmpClient RequireClient(QemuRun run) => run.Client
         ?? throw new UnavailableException($"Domain {id} runs (process {run.Process.Pid.ToString(CultureInfo.InvariantCulture)}), but its monitor does not answer; destroy it or try again.");
@@ -214,8 +220,8 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
                 run.Client = client;
                 run.Cpus = cpus.Count;
                 run.Memory = new(balloon.Actual);
-                run.State = status.Running || run.Record.IsHeld ? VmState.Running : VmState.Paused;
-                run.IsHeld = run.Record.IsHeld;
+                run.State = status.Running || run.Record.IsHeld || run.Record.Departure is { HasLeft: false } ? VmState.Running : VmState.Paused;
+                run.IsHeld = run.Record.IsHeld || run.Record.Departure is { HasLeft: false };
             }
 
             switch (status.Status)

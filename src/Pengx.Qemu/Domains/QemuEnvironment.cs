@@ -19,6 +19,7 @@ internal sealed class QemuEnvironment : IDisposable
         Options = options;
         Time = time;
         Logger = logger;
+        Processes = processes;
         Probe = new(options, processes, logger);
         RunDirectory = options.RunDirectory ?? (IsRoot ? DefaultRunDirectory(options.StateDirectory) : Path.Combine(options.StateDirectory, "run"));
         _user = new(() => options.User is { } name ? QemuUser.Find(name) : null);
@@ -32,6 +33,8 @@ internal sealed class QemuEnvironment : IDisposable
 
     public ILogger Logger { get; }
 
+    public IProcessRunner Processes { get; }
+
     public AcceleratorProbe Probe { get; }
 
     public DomainEventHub Events { get; } = new();
@@ -43,6 +46,9 @@ internal sealed class QemuEnvironment : IDisposable
 
     /// <summary>What a new guest could get now. Replaced by tests.</summary>
     public Func<DataSize> ReadFreeMemory { get; set; } = static () => HostReadings.ReadMemory().Free;
+
+    /// <summary>Told of each moment of a move at which something may die. Replaced by tests.</summary>
+    public Func<MoveMoment, Task> OnMove { get; set; } = static _ => Task.CompletedTask;
 
     public void Dispose() => Probe.Dispose();
 
@@ -56,6 +62,20 @@ internal sealed class QemuEnvironment : IDisposable
     /// <exception cref="UnavailableException">It is not installed.</exception>
     public string FindBinary() => ProgramSearch.Find(Options.Binary)
         ?? throw new UnavailableException($"{Options.Binary} is not installed (Debian: qemu-system-x86).");
+
+    /// <summary>The version of an installed QEMU, as three numbers.</summary>
+    /// <param name="binary">The QEMU, as an absolute path.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <exception cref="HypervisorException">It does not say.</exception>
+    public async Task<string> ReadVersionAsync(string binary, CancellationToken cancellationToken)
+    {
+        const string Mark = " version ";
+        var said = (await Processes.RunAsync(new() { FileName = binary, Arguments = ["--version"] }, cancellationToken).ConfigureAwait(false)).EnsureSuccess().Output;
+        var at = said.IndexOf(Mark, StringComparison.Ordinal);
+        return at < 0
+            ? throw new HypervisorException($"{binary} does not say its version.")
+            : said[(at + Mark.Length)..].Split([' ', '\n'], 2)[0];
+    }
 
     /// <summary>The whole command line: what takes the privileges away, then QEMU.</summary>
     /// <param name="binary">The QEMU.</param>

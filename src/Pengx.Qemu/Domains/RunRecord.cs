@@ -41,7 +41,24 @@ internal sealed record RunRecord
 
     /// <summary>Whether the guest's processors stand still for the moment of such a change, and have to go on after it.</summary>
     public bool IsHeld { get; init; }
+
+    /// <summary>The move by which the guest comes from another host, until it has been seen running here. With <see cref="HasRun"/> it is
+    /// this host's, and has to be let run.</summary>
+    public Guid? Arrival { get; init; }
+
+    /// <summary>The move to another host that is under way; <see langword="null"/> for none.</summary>
+    public RunDeparture? Departure { get; init; }
 }
+
+/// <summary>A move to another host.</summary>
+/// <param name="Move">The move.</param>
+/// <param name="Host">The other host.</param>
+/// <param name="HasLeft">Whether the other host may have let the guest run: then it does not run here before that is known not to be so.</param>
+internal sealed record RunDeparture(Guid Move, string Host, bool HasLeft);
+
+/// <summary>The last move by which a guest came here and was let run.</summary>
+/// <param name="Move">The move.</param>
+internal sealed record ArrivalRecord(Guid Move);
 
 /// <summary>A disk of a run.</summary>
 /// <param name="Id">The disk, named by its top layer of now.</param>
@@ -75,6 +92,7 @@ internal sealed record KvmProof(string BootId, string Qemu, bool Works, string R
 
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(RunRecord))]
+[JsonSerializable(typeof(ArrivalRecord))]
 [JsonSerializable(typeof(CrashRecord))]
 [JsonSerializable(typeof(KvmProof))]
 internal sealed partial class QemuJsonContext : JsonSerializerContext;

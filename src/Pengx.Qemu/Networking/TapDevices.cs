@@ -37,6 +37,10 @@ internal static unsafe class TapDevices
     /// <param name="name">What a user wrote.</param>
     public static bool IsBridge(string name) => IsInterfaceName(name) && Directory.Exists($"/sys/class/net/{name}/bridge");
 
+    /// <summary>The bridge that a device is in; <see langword="null"/> for none.</summary>
+    /// <param name="name">The device.</param>
+    public static string? FindBridge(string name) => Path.GetFileName(new DirectoryInfo($"/sys/class/net/{name}/brport/bridge").ResolveLinkTarget(returnFinalTarget: false)?.FullName);
+
     /// <summary>Whether the host has a device of this name.</summary>
     /// <param name="name">The name.</param>
     public static bool Exists(string name) => IsInterfaceName(name) && Path.Exists($"/sys/class/net/{name}");

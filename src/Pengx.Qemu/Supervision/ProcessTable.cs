@@ -40,6 +40,13 @@ internal static class ProcessTable
         return ValueOf(arguments, "-uuid") == domain.ToString() && ValueOf(arguments, "-pidfile") == pidFile;
     }
 
+    /// <summary>Finds the processes that have an argument which begins with a text.</summary>
+    /// <param name="text">The text.</param>
+    public static IReadOnlyList<int> FindByArgument(string text) =>
+        [.. Directory.EnumerateDirectories("/proc")
+            .Select(directory => int.TryParse(Path.GetFileName(directory.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out var pid) ? pid : 0)
+            .Where(pid => pid > 0 && pid != Environment.ProcessId && ReadArguments(pid).Any(argument => argument.StartsWith(text, StringComparison.Ordinal)))];
+
     /// <summary>When a process started, in clock ticks since the host booted; with the id it names a process for good.</summary>
     /// <param name="pid">The process.</param>
     public static long? ReadStartTicks(int pid) => ReadStat(pid) is { Length: > 19 } fields && long.TryParse(fields[19], NumberStyles.None, CultureInfo.InvariantCulture, out var ticks) ? ticks : null;

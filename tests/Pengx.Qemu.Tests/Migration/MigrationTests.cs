@@ -1,0 +1,51 @@
+using Pengx.Testing;
+
+namespace Pengx.Qemu.Tests;
+
+/// <summary>A running guest moves between two hosts.</summary>
+public sealed class MigrationTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_guest_moves_with_all_that_was_added_to_it_and_back_again()
+    {
+        await using var hosts = await MoveTestHosts.StartAsync();
+        await using var here = await hosts.Here.StartDriverAsync(Token);
+        await using var there = await hosts.There.StartDriverAsync(Token);
+        var (definition, counter) = hosts.CreateCounting();
+        var id = definition.Id;
+        await here.Domains.DefineAsync(definition, Token);
+        await here.Domains.StartAsync(id, Token);
+        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 2, Token);
+
+        // What the stored definition does not have.
+        await here.Domains.ResizeAsync(id, 2, DataSize.FromMiB(160 + 128), Token);
+        await ((IHypervisorDriver)here).Devices.PlugDiskAsync(id, hosts.Here.CreateDisk("xvdc"), Token);
+        await ((IHypervisorDriver)here).Devices.PlugNicAsync(id, new() { Mac = MacAddress.NewXen(), Switch = "nosuchbridge" }, Token);
+        var started = (await here.Domains.FindAsync(id, Token))!.StartedAt;
+
+        using var events = new CancellationTokenSource();
+        await MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token);
+        Assert.Null(await here.Domains.FindAsync(id, Token));
+        Assert.Empty(MoveTestHosts.ProcessesOf(hosts.Here));
+        var status = await there.Domains.FindAsync(id, Token);
+        Assert.Equal((VmState.Running, 2, DataSize.FromMiB(160 + 128), started), (status!.State, status.Cpus, status.Memory, status.StartedAt));
+        Assert.Null(await there.Domains.FindDefinitionAsync(id, Token));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(hosts.Here.Options.RunDirectory!));
+        var left = await MoveTestHosts.SerialAsync(hosts.Here, id);
+        await MoveTestHosts.CountsPastAsync(hosts.There, id, GuestNumbers.Last(left) + 3, Token);
+        GuestNumbers.AssertOneGuest(left, await MoveTestHosts.SerialAsync(hosts.There, id));
+
+        // It is a domain like others there: it can be taken up, changed, and go back.
+        await there.Domains.DefineAsync(definition, Token);
+        await ((IHypervisorDriver)there).Devices.PlugDiskAsync(id, hosts.Here.CreateDisk("xvdd"), Token);
+        await MoveTestHosts.MigrationOf(there).MigrateAsync(id, MoveTestHosts.OtherName, Token);
+        Assert.Null(await there.Domains.FindAsync(id, Token));
+        var twice = await MoveTestHosts.SerialAsync(hosts.There, id);
+        await MoveTestHosts.CountsPastAsync(hosts.Here, id, GuestNumbers.Last(twice) + 3, Token);
+        var last = GuestNumbers.AssertOneGuest(left, twice, await MoveTestHosts.SerialAsync(hosts.Here, id));
+        await here.Domains.DestroyAsync(id, Token);
+        Assert.True(await GuestCounter.ReadNewestAsync(counter, Token) >= last);
+    }
+}
