@@ -7,7 +7,7 @@ namespace Pengx.Host.Tests;
 /// <summary>One service on the simulator, shared by the tests of the HTTP contract.</summary>
 public class SimulatedService : IAsyncLifetime
 {
-    protected virtual string Hypervisor => "simulator";
+    protected internal virtual string Hypervisor => "simulator";
 
     protected virtual string[] Arguments => [];
 
@@ -16,6 +16,9 @@ public class SimulatedService : IAsyncLifetime
     public string Store { get; } = Directory.CreateTempSubdirectory("pengx-store-").FullName;
 
     public string Storlink { get; private set; } = "";
+
+    /// <summary>The template that holds the test guest; null where machines are empty.</summary>
+    public string? GuestTemplate { get; private protected set; }
 
     public string Ssh { get; } = Directory.CreateTempSubdirectory("pengx-ssh-").FullName;
 

@@ -31,32 +31,14 @@ internal sealed class RealGuests : IAsyncDisposable
         var store = Directory.CreateTempSubdirectory("pengx-store-").FullName;
         var host = await HostProcess.StartAsync("qemu", ["--Pengx:Limits:ShutdownWaitSeconds=20", .. arguments]);
         var storlink = await host.AddStorlinkAsync(store);
-        var disk = Guid.NewGuid();
-        File.Copy(image, Path.Combine(store, $"{disk}.raw"));
-        var template = await host.ChangeAsync(
-            HttpMethod.Post,
-            "/templates/add/",
-            $"<template><name>guest</name><os>OTHER</os><os_arch>X64</os_arch><disk><storlink>{storlink}</storlink><uuid>{disk}</uuid><format>raw</format></disk></template>",
-            HttpStatusCode.Created);
-        return new(host, store, storlink, template.Split('/')[2]);
+        return new(host, store, storlink, await host.AddGuestTemplateAsync(store, storlink, image));
     }
 
     public Task<string> AddAsync(string name, int extraMiB = 4, string format = "raw", string? storlink = null) =>
         Host.AddMachineAsync(storlink ?? Storlink, name, 160, $"<template>{Template}</template><extra_disk_size>{extraMiB}</extra_disk_size><disk_format>{format}</disk_format><network><list-item>0</list-item></network>");
 
     /// <summary>What the guest printed on its serial console since its last start.</summary>
-    public string Serial(string vm)
-    {
-        var log = Directory.GetFiles(Path.Combine(Host.DataDirectory, "qemu"), "serial.log", SearchOption.AllDirectories).SingleOrDefault(path => path.Contains(vm, StringComparison.Ordinal));
-        if (log is null)
-        {
-            return "";
-        }
-
-        using var stream = new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
-    }
+    public string Serial(string vm) => Host.Serial(vm);
 
     /// <summary>The newest record that a guest printed as flushed.</summary>
     public static long LastFlushed(string serial)
@@ -67,8 +49,7 @@ internal sealed class RealGuests : IAsyncDisposable
         return at < 0 ? 0 : long.Parse(complete[(at + Mark.Length)..complete.IndexOf('\n', at)].Trim(), CultureInfo.InvariantCulture);
     }
 
-    public Task PrintsAsync(string vm, string text) =>
-        ServedMachines.EventuallyAsync(() => Task.FromResult(Serial(vm).Contains(text, StringComparison.Ordinal)), $"the guest prints '{text}'; it printed:\n{Serial(vm)}\n{Host.Log}", 120);
+    public Task PrintsAsync(string vm, string text) => Host.PrintsAsync(vm, text);
 
     /// <summary>Every file on the storage link belongs to a disk that the API shows, and every disk has its file.</summary>
     public async Task AssertWholeAsync()

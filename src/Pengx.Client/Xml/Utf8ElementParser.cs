@@ -23,6 +23,8 @@ internal enum ParseOutcome
 /// It decides nothing that is in doubt: whatever is not certainly well-formed and plain is left to <see cref="System.Xml.XmlReader"/>, so that
 /// no document is accepted here that would be refused there.
 /// </summary>
+/// <param name="limits">How much is read.</param>
+/// <param name="reuse">Whether elements are those of a list, one of which is looked at after the other.</param>
 internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
 {
     private static readonly SearchValues<byte> NameBytes = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."u8);
@@ -31,13 +33,17 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
     private static readonly SearchValues<byte> PlainText = SearchValues.Create(
         "\t\n !\"#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~>"u8);
 
+    // The same without a bracket, so that what is forbidden in text (]]>) cannot be in it.
+    private static readonly SearchValues<byte> PlainestText = SearchValues.Create(
+        "\t\n !\"#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\^_`abcdefghijklmnopqrstuvwxyz{|}~>"u8);
+
     private static readonly SearchValues<byte> PlainValue = SearchValues.Create(
         " !#$%()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"u8);
 
     private readonly List<WireElement> _elements = [];
     private readonly Stack<WireElement> _open = new();
     private readonly WireStrings? _strings = reuse ? new() : null;
-    private readonly string?[] _names = new string?[128];
+    private readonly WireName?[] _names = new WireName?[WireName.Places];
     private int _used;
 
     /// <summary>Where the bytes that were read end.</summary>
@@ -94,8 +100,14 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
                     return ParseOutcome.NotSimple;
                 }
 
-                var outcome = StartTag(source, ref at, end);
-                if (outcome != ParseOutcome.Read)
+                if (Leaf(source, ref at, end))
+                {
+                    if (at < end && source[at] == '<')
+                    {
+                        continue;
+                    }
+                }
+                else if (StartTag(source, ref at, end) is not ParseOutcome.Read and var outcome)
                 {
                     return outcome;
                 }
@@ -201,7 +213,7 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
             return ParseOutcome.NotSimple;
         }
 
-        name = Name(rest[..length]);
+        name = Name(rest[..length]).Text;
         at += length + 2;
         return ParseOutcome.Read;
     }
@@ -254,21 +266,83 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
         return ParseOutcome.Read;
     }
 
+    /// <summary>
+    /// Reads a whole element without attribute and without elements in it, if it is the one that stood in its place in the item before:
+    /// then nothing needs to be looked up. False where it is anything else.
+    /// </summary>
+    private bool Leaf(byte[] source, ref int at, int end)
+    {
+        if (_used >= _elements.Count || !_open.TryPeek(out var parent))
+        {
+            return false;
+        }
+
+        var name = _elements[_used].WireName;
+        var tag = name.Utf8.AsSpan();
+        var rest = source.AsSpan(at + 1, end - at - 1);
+        if (rest.Length <= tag.Length || rest[tag.Length] != '>' || !rest.StartsWith(tag))
+        {
+            return false;
+        }
+
+        var start = tag.Length + 1;
+        var length = rest[start..].IndexOfAnyExcept(PlainestText);
+        if (length < 0)
+        {
+            return false;
+        }
+
+        var close = rest[(start + length)..];
+        if (close.Length < tag.Length + 3 || close[0] != '<' || close[1] != '/' || close[tag.Length + 2] != '>' || !close[2..].StartsWith(tag))
+        {
+            return false;
+        }
+
+        var element = Take(name, source);
+        parent.Add(element, name.Place);
+        var stop = start + length;
+        while (start < stop && IsSpace(rest[start]))
+        {
+            start++;
+        }
+
+        while (stop > start && IsSpace(rest[stop - 1]))
+        {
+            stop--;
+        }
+
+        element.SetText(at + 1 + start, stop - start);
+        at += 1 + tag.Length + 1 + length + tag.Length + 3;
+        return true;
+    }
+
     private ParseOutcome StartTag(byte[] source, ref int at, int end)
     {
         var rest = source.AsSpan(at + 1, end - at - 1);
-        var length = rest.IndexOfAnyExcept(NameBytes);
-        if (length < 0)
+        WireName name;
+        int length;
+        if (_used < _elements.Count && _elements[_used].WireName is var before && rest.Length > before.Utf8.Length
+            && (IsSpace(rest[before.Utf8.Length]) || rest[before.Utf8.Length] == '>') && rest.StartsWith(before.Utf8))
         {
-            return ParseOutcome.NeedsMore;
+            (name, length) = (before, before.Utf8.Length);
+        }
+        else
+        {
+            length = rest.IndexOfAnyExcept(NameBytes);
+            if (length < 0)
+            {
+                return ParseOutcome.NeedsMore;
+            }
+
+            if (!IsName(rest[..length]))
+            {
+                return ParseOutcome.NotSimple;
+            }
+
+            name = Name(rest[..length]);
         }
 
-        if (!IsName(rest[..length]))
-        {
-            return ParseOutcome.NotSimple;
-        }
-
-        var element = Take(Name(rest[..length]), source);
+        var element = Take(name, source);
         var next = length;
         if (IsSpace(rest[next]))
         {
@@ -286,7 +360,7 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
 
         if (_open.TryPeek(out var parent))
         {
-            parent.Add(element);
+            parent.Add(element, name.Place);
         }
         else
         {
@@ -378,19 +452,19 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
 
     private ParseOutcome EndTag(byte[] source, ref int at, int end)
     {
-        var name = _open.Count == 0 ? null : _open.Peek().Name;
-        if (name is null)
+        if (!_open.TryPeek(out var element))
         {
             return ParseOutcome.NotSimple;
         }
 
+        var name = element.WireName.Utf8;
         var rest = source.AsSpan(at + 2, end - at - 2);
         if (rest.Length <= name.Length)
         {
             return ParseOutcome.NeedsMore;
         }
 
-        if (!Ascii.Equals(rest[..name.Length], name))
+        if (!rest.StartsWith(name) && !(reuse && IsPrintedSlip(name, rest, element)))
         {
             return ParseOutcome.NotSimple;
         }
@@ -411,6 +485,13 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
         at += next + 3;
         return ParseOutcome.Read;
     }
+
+    /// <summary>
+    /// The reference prints <c>&lt;os_arch&gt;X64&lt;/os_type&gt;</c> in its list of machines, which a server that follows it to the letter sends. Of all
+    /// mismatched tags this one is read, in lists only: what it means is certain.
+    /// </summary>
+    private static bool IsPrintedSlip(ReadOnlySpan<byte> name, ReadOnlySpan<byte> rest, WireElement element) =>
+        name.SequenceEqual("os_arch"u8) && rest.StartsWith("os_type"u8) && element.Children.Count == 0;
 
     /// <summary>One run of text; false where it is not simple.</summary>
     private bool Text(byte[] source, int start, int length)
@@ -529,43 +610,33 @@ internal sealed class Utf8ElementParser(XmlLimits limits, bool reuse)
         return known && Rune.IsValid(value) && value is (>= 0x20 and not 0xFFFE and not 0xFFFF) or 0x9 or 0xA or 0xD ? new Rune(value) : null;
     }
 
-    private WireElement Take(string name, byte[] source)
+    private WireElement Take(WireName name, byte[] source)
     {
-        if (_used == _elements.Count)
-        {
-            _elements.Add(new WireElement(name, null));
-        }
-
-        var element = _elements[_used];
-        if (reuse)
-        {
-            _used++;
-        }
-        else
+        if (!reuse)
         {
             // The element belongs to the tree that is given out.
-            _elements.Clear();
+            var element = new WireElement(name);
+            element.Reset(name, source, null);
+            return element;
         }
 
-        element.Reset(name, source, _strings);
-        return element;
+        if (_used == _elements.Count)
+        {
+            _elements.Add(new WireElement(name));
+        }
+
+        var taken = _elements[_used++];
+        taken.Reset(name, source, _strings);
+        return taken;
     }
 
     /// <summary>The names of a document are few: each is made once.</summary>
-    private string Name(ReadOnlySpan<byte> name)
+    private WireName Name(ReadOnlySpan<byte> name)
     {
-        var hash = (uint)name.Length;
-        foreach (var value in name)
+        ref var known = ref _names[WireName.PlaceOf(name)];
+        if (known is null || !name.SequenceEqual(known.Utf8))
         {
-            hash = (hash * 31) + value;
-        }
-
-        ref var known = ref _names[hash & 127];
-        if (known is null || !Ascii.Equals(name, known))
-        {
-            // The names that shapes ask for are literals: the same instance is found faster.
-            known = Encoding.ASCII.GetString(name);
-            known = string.IsInterned(known) ?? known;
+            known = new WireName(name);
         }
 
         return known;

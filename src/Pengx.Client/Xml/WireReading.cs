@@ -40,6 +40,7 @@ internal static class WireReading
 
     public static long? Number(this WireElement element, string name) =>
         element.Find(name) is not { } found ? null
+        : TryDigits(found.TextUtf8, out var digits) ? digits
         : long.TryParse(found.TextUtf8, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) ? whole
         : Number(found.Text);
 
@@ -107,6 +108,23 @@ internal static class WireReading
                 && (text.Equals("false", StringComparison.OrdinalIgnoreCase)
                     || text.Equals("no", StringComparison.OrdinalIgnoreCase)
                     || text == "0"));
+    }
+
+    private static bool TryDigits(ReadOnlySpan<byte> utf8, out long value)
+    {
+        value = 0;
+        foreach (var digit in utf8)
+        {
+            var next = digit - '0';
+            if ((uint)next > 9)
+            {
+                return false;
+            }
+
+            value = (value * 10) + next;
+        }
+
+        return utf8.Length is > 0 and <= 18;
     }
 
     private static long? Number(string? text)

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text;
 
 namespace Pengx.Client;
@@ -15,13 +16,21 @@ internal sealed class WireStrings
             return Encoding.UTF8.GetString(utf8);
         }
 
-        var hash = 17u;
-        foreach (var value in utf8)
+        var hash = (uint)utf8.Length;
+        if (utf8.Length >= sizeof(uint))
         {
-            hash = (hash * 31) + value;
+            hash += (BinaryPrimitives.ReadUInt32LittleEndian(utf8) * 2654435761u) ^ BinaryPrimitives.ReadUInt32LittleEndian(utf8[^sizeof(uint)..]);
+            hash *= 2246822519u;
+        }
+        else
+        {
+            foreach (var value in utf8)
+            {
+                hash = (hash * 2654435761u) + value;
+            }
         }
 
-        ref var kept = ref _kept[(hash ^ (hash >> 8)) & 255];
+        ref var kept = ref _kept[hash >> 24];
         if (kept is null || !Ascii.Equals(utf8, kept))
         {
             kept = Encoding.UTF8.GetString(utf8);

@@ -32,7 +32,10 @@ internal sealed record ConformanceRow(string Operation, string Version, string M
     /// <summary>Documented failures that nothing can bring about, each with the reason.</summary>
     public IReadOnlyDictionary<int, string> Unreachable { get; init; } = new Dictionary<int, string>();
 
-    /// <summary>Whether <see cref="Then"/> needs a guest that does as it is asked, which an empty machine is not.</summary>
+    /// <summary>What the test guest prints once it has done what was asked, where one runs; null where it prints nothing.</summary>
+    public string? GuestPrints { get; init; }
+
+    /// <summary>Whether the guest must have booted before it is asked.</summary>
     public bool NeedsGuest { get; init; }
 
     /// <summary>What must hold after a success.</summary>
@@ -43,6 +46,9 @@ internal sealed record ConformanceRow(string Operation, string Version, string M
 
     /// <summary>How a row is called in lists: <c>POST /vms/ (v1)</c>.</summary>
     public string Key => $"{Method} {Path} ({Version})";
+
+    /// <summary>Whether a machine runs in it, before or afterwards.</summary>
+    public bool Runs => State is not null || Path.Contains("/start/", StringComparison.Ordinal);
 
     public bool HasObjectInPath => Path.Contains('{', StringComparison.Ordinal);
 

@@ -477,6 +477,7 @@ internal static class ConformanceTable
             Success = 200,
             State = from,
             NeedsGuest = verb is "shutdown" or "reboot",
+            GuestPrints = verb switch { "start" => "PENGX-GUEST up", "shutdown" or "reboot" => "PENGX-GUEST powering off", _ => null },
             Refusals = [new(400, refusedIn) { State = refusedIn }],
             Then = world => world.IsInStateAsync(to),
             Client = async (api, world, token) => await client(api, world, token),

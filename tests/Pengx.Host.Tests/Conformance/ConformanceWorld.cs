@@ -5,12 +5,16 @@ using Pengx.Data;
 
 namespace Pengx.Host.Tests;
 
-/// <summary>The objects that one run of one row needs, made by plain requests; each run has its own.</summary>
-internal sealed partial class ConformanceWorld(HostProcess host, string store, string storlink)
+/// <summary>
+/// The objects that one run of one row needs, made by plain requests; each run has its own. Its machine boots the test guest where a template with
+/// it is given, and is empty otherwise.
+/// </summary>
+internal sealed partial class ConformanceWorld(HostProcess host, string store, string storlink, string? guest)
 {
     private readonly Dictionary<string, string> _objects = new() { ["storlink"] = storlink };
     private XElement? _before;
     private string? _disk;
+    private int _printed;
 
     public HostProcess Host => host;
 
@@ -45,7 +49,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
     public string Directory { get; private set; } = "";
 
     /// <summary>Makes what a row's path and body name, and brings the machine into its state.</summary>
-    public async Task PrepareAsync(string path, string? body, string? state)
+    public async Task PrepareAsync(string path, string? body, string? state, bool booted)
     {
         foreach (var name in Placeholder().Matches($"{path} {body}").Select(match => match.Groups[1].Value).Distinct().OrderBy(name => name != "vm_uuid"))
         {
@@ -62,7 +66,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
 
         if (state is not null)
         {
-            await BringAsync(state);
+            await BringAsync(state, booted);
         }
     }
 
@@ -72,7 +76,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
     /// <summary>The same world, in which one object is unknown.</summary>
     public ConformanceWorld Without(string name)
     {
-        var other = new ConformanceWorld(host, store, storlink);
+        var other = new ConformanceWorld(host, store, storlink, guest);
         foreach (var (known, value) in _objects)
         {
             other._objects[known] = value;
@@ -88,7 +92,7 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
     /// <summary>Puts another number or UUID that nobody has into every place of a path.</summary>
     public static string FillUnknown(string path) => Placeholder().Replace(path, match => match.Groups[1].Value is "id" or "interface_id" ? "2000000000" : Guid.NewGuid().ToString());
 
-    private async Task BringAsync(string state)
+    private async Task BringAsync(string state, bool booted)
     {
         if (state == "SHUTDOWN")
         {
@@ -102,9 +106,33 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
         }
 
         await IsInStateAsync(state);
+        if (booted)
+        {
+            await GuestPrintsAsync("PENGX-GUEST up");
+        }
+
+        _printed = guest is null ? 0 : host.Serial(Vm.ToString()).Length;
     }
 
     public async Task IsInStateAsync(string state) => Assert.Equal(state, await host.StatusAsync(Vm.ToString()));
+
+    /// <summary>The test guest, where there is one, has printed it since the request.</summary>
+    public async Task GuestPrintsAsync(string text)
+    {
+        if (guest is not null)
+        {
+            await host.PrintsAsync(Vm.ToString(), text, _printed);
+        }
+    }
+
+    /// <summary>Stops a guest that the next rows would have to share the processors with.</summary>
+    public async Task RestAsync()
+    {
+        if (guest is not null && _objects.ContainsKey("vm_uuid") && await host.IsServedAsync($"/vms/{Vm}/") && await host.StatusAsync(Vm.ToString()) != "SHUTDOWN")
+        {
+            await host.ChangeAsync(HttpMethod.Post, $"/vms/{Vm}/poweroff/", null, HttpStatusCode.OK);
+        }
+    }
 
     public Task<XElement> MachineAsync() => host.GetXmlAsync($"/vms/{Vm}/");
 
@@ -155,7 +183,8 @@ internal sealed partial class ConformanceWorld(HostProcess host, string store, s
         "name" => Name,
         "pm_uuid" => (await host.GetXmlAsync("/pms/")).Attribute("id")!.Value,
         "other_pm" => await AddPhysicalMachineAsync(),
-        "vm_uuid" => await host.AddMachineAsync(Fill("{storlink}"), $"{Name}!", 64, "<os_disk_size>1</os_disk_size><os>DEBIAN</os><network><list-item>0</list-item></network>"),
+        "vm_uuid" when guest is null => await host.AddMachineAsync(Fill("{storlink}"), $"{Name}!", 64, "<os_disk_size>1</os_disk_size><os>DEBIAN</os><network><list-item>0</list-item></network>"),
+        "vm_uuid" => await host.AddMachineAsync(Fill("{storlink}"), $"{Name}!", 160, $"<template>{guest}</template><network><list-item>0</list-item></network>"),
         "gvm_uuid" or "template" => await CreatedAsync(
             "/templates/add_new/",
             Fill($"<template><name>{Name}?{name}</name><os>DEBIAN</os><os_arch>X64</os_arch><disk><storlink>{{storlink}}</storlink><size>1</size><format>qcow2</format></disk></template>")),
