@@ -51,6 +51,9 @@ public sealed class IscsiLayers : IStorageLayerDriver
     private const int NothingThere = 21;
     private const int MaxSecret = 4096;
 
+    // udev makes a path when it has looked into the device, which a busy host keeps it from for long.
+    private static readonly TimeSpan s_udevTimeout = TimeSpan.FromMinutes(1);
+
     private readonly IProcessRunner _runner;
     private readonly IscsiOptions _options;
     private readonly DeviceGuard _devices;
@@ -152,9 +155,8 @@ public sealed class IscsiLayers : IStorageLayerDriver
 
                     if (device is null || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device))
                     {
-                        // udev makes the path a moment after the kernel has the device.
                         var there = device ?? ByPath(target);
-                        StorageCondition appears = new($"there is a device {there}", _ => Task.FromResult(_devices.Find(there) is null ? "there is none" : null)) { Within = _options.DeviceTimeout };
+                        StorageCondition appears = new($"there is a device {there}", _ => Task.FromResult(_devices.Find(there) is null ? "there is none" : null)) { Within = s_udevTimeout };
                         steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
                     }
                 }

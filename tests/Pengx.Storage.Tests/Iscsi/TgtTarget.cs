@@ -133,5 +133,5 @@ internal sealed class TgtTarget : IAsyncDisposable
     private async Task AdminAsync(params string[] arguments) => (await RunAsync(arguments)).EnsureSuccess();
 
     private Task<ProcessResult> RunAsync(string[] arguments) =>
-        _runner.RunAsync(new() { FileName = "tgtadm", Arguments = ["-C", _control, "--lld", "iscsi", .. arguments], Timeout = TimeSpan.FromSeconds(20) }, TestContext.Current.CancellationToken);
+        _runner.RunAsync(new() { FileName = "tgtadm", Arguments = ["-C", _control, "--lld", "iscsi", .. arguments], Timeout = TimeSpan.FromMinutes(2) }, TestContext.Current.CancellationToken);
 }
