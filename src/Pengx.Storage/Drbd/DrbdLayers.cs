@@ -25,10 +25,11 @@ public sealed class DrbdOptions
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(60);
 }
 
-/// <summary>DRBD 9: writes a resource's file, makes its metadata, brings it up and down, promotes and demotes it.</summary>
+/// <summary>DRBD: writes a resource's file, makes its metadata, brings it up and down, promotes and demotes it.</summary>
 /// <remarks>
 /// A layer is ordered by <see cref="StorageLayer.DrbdResourceName"/>, <see cref="StorageLayer.DrbdDisk"/>, <see cref="StorageLayer.DrbdIp"/>,
-/// <see cref="StorageLayer.DrbdPeerIps"/> and <see cref="StorageLayer.DrbdMinor"/>, alike on all hosts. Creating brings it up as secondary;
+/// <see cref="StorageLayer.DrbdPeerIps"/> and <see cref="StorageLayer.DrbdMinor"/>, alike on all hosts. The kernel's version decides what is
+/// written: version 9, or 8.4, which Linux itself comes with and which knows two hosts. Creating brings it up as secondary;
 /// attaching makes this host the primary. Metadata that is there is used as it is. Whose data wins is never guessed: a split brain, and
 /// a resource of which no host has data that is up to date, are reported, and the latter is begun only with the consent
 /// <see cref="FirstSource"/>. Safe to use from many threads.
@@ -40,6 +41,8 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
     private const int FirstPort = 7788;
     private const string Signature = "drbd";
+    private const int NoSuchResource = 10;
+    private const int FirstVersion9 = 0x090000;
 
     private readonly IProcessRunner _runner;
     private readonly DrbdOptions _options;
@@ -75,6 +78,15 @@ public sealed class DrbdLayers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(order);
         LayerExecution.DemandServed(this, order);
         var resource = ResourceOf(order.Layer);
+        if (order.Verb is StorageVerb.Create or StorageVerb.Delete)
+        {
+            resource = resource with { IsVersion8 = await IsVersion8Async(cancellationToken).ConfigureAwait(false) };
+            if (resource is { IsVersion8: true, Hosts.Count: > 2 })
+            {
+                throw new InvalidFieldException("drbd_peer_ip", string.Join(", ", order.Layer.DrbdPeerIps), "this host's kernel has DRBD 8.4, which mirrors between two hosts: one peer is named.");
+            }
+        }
+
         var title = $"{order.Verb} DRBD resource {resource.Name} on {resource.Disk}";
         var status = File.Exists(resource.File) || order.Verb is StorageVerb.Attach or StorageVerb.Detach ? await StatusAsync(resource.Name, cancellationToken).ConfigureAwait(false) : null;
         switch (order.Verb)
@@ -111,7 +123,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
                     last.Add(new()
                     {
                         Description = $"Wipe DRBD's metadata off {resource.Disk}",
-                        Action = Tool(resource, "wipe-md", "--force", resource.Name),
+                        Action = WipeMetadata(resource),
                         Risk = StorageRisk.Destructive,
                         NoReturn = true,
                         Before = [_devices.IsStill(disk), _devices.IsUnused(disk)],
@@ -203,11 +215,11 @@ public sealed class DrbdLayers : IStorageLayerDriver
             steps.Add(new()
             {
                 Description = $"Make DRBD's metadata at the end of {resource.Disk}",
-                Action = Tool(resource, "create-md", "--force", $"--max-peers={Text(resource.Hosts.Count - 1)}", resource.Name),
+                Action = Tool(resource, resource.IsVersion8 ? ["create-md", "--force", resource.Name] : ["create-md", "--force", $"--max-peers={Text(resource.Hosts.Count - 1)}", resource.Name]),
                 Risk = StorageRisk.Destructive,
                 Before = [_devices.IsStill(disk), _devices.IsUnused(disk), _formats.IsFormattable(disk, consent)],
                 After = new($"{resource.Disk} holds metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? null : "it does not"),
-                Undo = new(Tool(resource, "wipe-md", "--force", resource.Name)) { Needed = new($"{resource.Disk} holds metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? null : "it does not") },
+                Undo = new(WipeMetadata(resource)) { Needed = new($"{resource.Disk} holds metadata of DRBD", async token => await HasMetadataAsync(resource, token).ConfigureAwait(false) ? null : "it does not") },
             });
         }
 
@@ -324,14 +336,19 @@ public sealed class DrbdLayers : IStorageLayerDriver
     private async Task<DrbdStatus?> StatusAsync(string name, CancellationToken cancellationToken)
     {
         var result = await _runner.RunAsync(new() { FileName = "drbdsetup", Arguments = ["status", name, "--json"], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
-        if (result.ExitCode == 10 && result.Error.Contains("No such resource", StringComparison.Ordinal))
+        if (result.ExitCode == NoSuchResource && result.Error.Contains("No such resource", StringComparison.Ordinal))
         {
             return null;
         }
 
+        if (result.ExitCode != 0 && result.Error.Contains("unrecognized option '--json'", StringComparison.Ordinal))
+        {
+            return await EventsAsync(name, cancellationToken).ConfigureAwait(false);
+        }
+
         if (result.ExitCode != 0)
         {
-            throw new UnavailableException($"DRBD does not tell its state (it must be version 9, with its kernel module): {ProcessFailedException.Exited(result).Message}");
+            throw new UnavailableException($"DRBD does not tell its state (its kernel module is needed): {ProcessFailedException.Exited(result).Message}");
         }
 
         try
@@ -342,6 +359,77 @@ public sealed class DrbdLayers : IStorageLayerDriver
         {
             throw new StorageException($"The answer of drbdsetup cannot be understood: {exception.Message}", exception);
         }
+    }
+
+    /// <summary>Whether the kernel's DRBD is 8.4. While it is not loaded, drbdadm does not know its version; the module's file does.</summary>
+    private async Task<bool> IsVersion8Async(CancellationToken cancellationToken)
+    {
+        const string Key = "DRBD_KERNEL_VERSION_CODE=0x";
+        var said = (await _runner.RunAsync(new() { FileName = "drbdadm", Arguments = ["--version"], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).EnsureSuccess().Output;
+        var code = said.Split('\n').FirstOrDefault(line => line.StartsWith(Key, StringComparison.Ordinal)) is { } line
+            && int.TryParse(line.AsSpan(Key.Length).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        if (code != 0)
+        {
+            return code < FirstVersion9;
+        }
+
+        try
+        {
+            var module = await _runner.RunAsync(new() { FileName = "modinfo", Arguments = ["--field", "version", "drbd"], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
+            return module.ExitCode == 0 && module.Output.StartsWith("8.", StringComparison.Ordinal);
+        }
+        catch (ProcessFailedException)
+        {
+            // A host without modules says so itself when the resource is brought up.
+            return false;
+        }
+    }
+
+    /// <summary>The state as the events of version 8.4 tell it, which has no JSON:
+    /// <c>exists device name:r0 volume:0 minor:4 disk:UpToDate</c>; of a resource that is not up it tells nothing.</summary>
+    private async Task<DrbdStatus?> EventsAsync(string name, CancellationToken cancellationToken)
+    {
+        var result = await _runner.RunAsync(new() { FileName = "drbdsetup", Arguments = ["events2", "--now", name], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            throw new UnavailableException($"DRBD does not tell its state: {ProcessFailedException.Exited(result).Message}");
+        }
+
+        DrbdStatus? status = null;
+        foreach (var words in result.Output.Split('\n').Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Where(words => words is ["exists", _, _, ..]))
+        {
+            var values = words.Skip(2).Select(word => word.Split(':', 2)).Where(pair => pair.Length == 2).DistinctBy(pair => pair[0]).ToDictionary(pair => pair[0], pair => pair[1], StringComparer.Ordinal);
+            if (values.GetValueOrDefault("name") != name)
+            {
+                continue;
+            }
+
+            string? Value(string key) => values.GetValueOrDefault(key);
+            if (words[1] == "resource")
+            {
+                status = new() { Name = name, Role = Value("role"), Devices = [], Connections = [] };
+            }
+            else if (status is not null && words[1] == "device" && int.TryParse(Value("minor"), NumberStyles.None, CultureInfo.InvariantCulture, out var minor))
+            {
+                status = status with { Devices = [.. status.Devices!, new() { Minor = minor, DiskState = Value("disk") }] };
+            }
+            else if (status is not null && words[1] == "connection")
+            {
+                status = status with { Connections = [.. status.Connections!, new() { Name = Value("conn-name"), ConnectionState = Value("connection"), PeerDevices = [] }] };
+            }
+            else if (status is not null && words[1] == "peer-device")
+            {
+                DrbdPeerDevice device = new()
+                {
+                    ReplicationState = Value("replication"),
+                    PeerDiskState = Value("peer-disk"),
+                    PercentInSync = double.TryParse(Value("done"), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var done) ? done : 0,
+                };
+                status = status with { Connections = [.. status.Connections!.Select(connection => connection.Name == Value("conn-name") ? connection with { PeerDevices = [.. connection.PeerDevices!, device] } : connection)] };
+            }
+        }
+
+        return status;
     }
 
     private async Task<bool> HasMetadataAsync(Resource resource, CancellationToken cancellationToken) =>
@@ -413,6 +501,9 @@ public sealed class DrbdLayers : IStorageLayerDriver
         File.Move(temporary, path, overwrite: true);
     }
 
+    private ToolAction WipeMetadata(Resource resource) =>
+        Tool(resource, resource.IsVersion8 ? ["--", "--force", "wipe-md", resource.Name] : ["wipe-md", "--force", resource.Name]);
+
     private ToolAction Tool(Resource resource, params string[] arguments) =>
         new(new ProcessCommand { FileName = "drbdadm", Arguments = ["-c", resource.File, .. arguments], Timeout = _options.Timeout });
 
@@ -422,6 +513,9 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
     private sealed record Resource(string Name, string Disk, int Minor, int Port, string File, IReadOnlyList<ResourceHost> Hosts)
     {
+        /// <summary>Whether the kernel has version 8.4, which knows less.</summary>
+        public bool IsVersion8 { get; init; }
+
         public string Device => $"/dev/drbd{DrbdLayers.Text(Minor)}";
 
         public string Text
@@ -430,19 +524,21 @@ public sealed class DrbdLayers : IStorageLayerDriver
             {
                 var hosts = string.Concat(Hosts.Select(host => string.Create(CultureInfo.InvariantCulture, $$"""
                         on "{{host.Name}}" {
-                            node-id {{host.Id}};
-                            address {{(host.Address.AddressFamily == AddressFamily.InterNetworkV6 ? $"ipv6 [{host.Address}]" : $"ipv4 {host.Address}")}}:{{Port}};
+                    {{(IsVersion8 ? "" : string.Create(CultureInfo.InvariantCulture, $"        node-id {host.Id};\n"))}}        address {{(host.Address.AddressFamily == AddressFamily.InterNetworkV6 ? $"ipv6 [{host.Address}]" : $"ipv4 {host.Address}")}}:{{Port}};
                             volume 0 { device minor {{Minor}}; disk "{{Disk}}"; meta-disk internal; }
                         }
 
                     """)));
+                var mesh = IsVersion8 ? "" : $$"""
+                        options { auto-promote no; }
+                        connection-mesh { hosts {{string.Join(' ', Hosts.Select(host => $"\"{host.Name}\""))}}; }
+
+                    """;
                 return $$"""
                     # Written by Pengx.
                     resource "{{Name}}" {
                         net { protocol C; after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; }
-                        options { auto-promote no; }
-                        connection-mesh { hosts {{string.Join(' ', Hosts.Select(host => $"\"{host.Name}\""))}}; }
-                    {{hosts}}}
+                    {{mesh}}{{hosts}}}
 
                     """;
             }

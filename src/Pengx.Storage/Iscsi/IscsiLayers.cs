@@ -28,6 +28,10 @@ public sealed class IscsiOptions
     /// <summary>How long a logged in target may take until its device is there.</summary>
     /// <value>20 seconds.</value>
     public TimeSpan DeviceTimeout { get; set; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>How long reads and writes wait for a target that went away before they fail, in whole seconds.</summary>
+    /// <value>2 minutes: a target that restarts is not noticed by guests.</value>
+    public TimeSpan RecoveryTimeout { get; set; } = TimeSpan.FromMinutes(2);
 }
 
 /// <summary>A target that a portal offers.</summary>
@@ -46,6 +50,9 @@ public sealed class IscsiLayers : IStorageLayerDriver
     private const int SessionExists = 15;
     private const int NothingThere = 21;
     private const int MaxSecret = 4096;
+
+    // udev makes a path when it has looked into the device, which a busy host keeps it from for long.
+    private static readonly TimeSpan s_udevTimeout = TimeSpan.FromMinutes(1);
 
     private readonly IProcessRunner _runner;
     private readonly IscsiOptions _options;
@@ -148,7 +155,9 @@ public sealed class IscsiLayers : IStorageLayerDriver
 
                     if (device is null || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device))
                     {
-                        steps.AddRange(_fileSystems.MakeAndMount(device ?? ByPath(target), point, order.Layer.FileSystem));
+                        var there = device ?? ByPath(target);
+                        StorageCondition appears = new($"there is a device {there}", _ => Task.FromResult(_devices.Find(there) is null ? "there is none" : null)) { Within = s_udevTimeout };
+                        steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
                     }
                 }
 
@@ -203,7 +212,8 @@ public sealed class IscsiLayers : IStorageLayerDriver
         }
 
         // Only the one unit that was asked for may appear, and the record waits for no other boot.
-        foreach (var (name, value) in new[] { ("node.startup", "manual"), ("node.session.scan", "manual"), ("node.session.initial_login_retry_max", "2") })
+        var recovery = Text((int)Math.Max(1, _options.RecoveryTimeout.TotalSeconds));
+        foreach (var (name, value) in new[] { ("node.startup", "manual"), ("node.session.scan", "manual"), ("node.session.initial_login_retry_max", "2"), ("node.session.timeo.replacement_timeout", recovery) })
         {
             yield return new()
             {

@@ -169,9 +169,10 @@ public sealed class NfsLayers : IStorageLayerDriver
 
     private static bool IsOurs(Mount mount, string target) => mount.Type is "nfs" or "nfs4" && (mount.Source == target || mount.Source.TrimEnd('/') == target.TrimEnd('/'));
 
-    /// <summary>Why a mount does not answer; <see langword="null"/> when it does.</summary>
+    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The attributes of a file come from the kernel's cache
+    /// for up to a minute; those of the file system are asked for each time.</summary>
     private async Task<string?> StaleAsync(string point, CancellationToken cancellationToken) =>
-        (await TryAsync(new() { FileName = "stat", Arguments = ["--format=%i", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
+        (await TryAsync(new() { FileName = "stat", Arguments = ["--file-system", "--format=%i", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
 
     private async Task<(string? Output, string? Error)> TryAsync(ProcessCommand command, CancellationToken cancellationToken)
     {

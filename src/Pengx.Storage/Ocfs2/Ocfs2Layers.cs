@@ -33,6 +33,9 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
     private const string Type = "ocfs2";
     private const string MountOptions = "nosuid,nodev,noexec,_netdev";
     private const int MinSlots = 4;
+    private const int MountFailed = 32;
+    private const string ConfigFs = "/sys/kernel/config";
+    private static readonly string[] s_modules = ["configfs", "ocfs2_stackglue", "ocfs2_stack_o2cb", "ocfs2"];
 
     private readonly IProcessRunner _runner;
     private readonly Ocfs2Options _options;
@@ -132,7 +135,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
 
                 var probe = await _formats.ProbeAsync(there, cancellationToken).ConfigureAwait(false);
                 var isOcfs2 = probe is { Content: DeviceContent.Known } && probe.Text.Split(' ')[0] == Type;
-                List<StorageStep> steps = [.. (await PlanClusterAsync(order.Nodes, cancellationToken).ConfigureAwait(false)).Steps, await OnlineAsync(cancellationToken).ConfigureAwait(false)];
+                List<StorageStep> steps = [.. (await PlanClusterAsync(order.Nodes, cancellationToken).ConfigureAwait(false)).Steps, .. LoadSteps(), Online()];
                 if (!isOcfs2)
                 {
                     if (order.Verb == StorageVerb.Attach)
@@ -188,22 +191,47 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
 
     private static StorageStep Mount(string device, string point, StorageStep step) => step with { Action = ToolAction.Of("mount", "-t", Type, "-o", MountOptions, "--", device, point) };
 
-    /// <summary>Loads the configuration into the kernel; done again, it changes nothing.</summary>
-    private async Task<StorageStep> OnlineAsync(CancellationToken cancellationToken)
+    /// <summary>Loads what the kernel lacks of the cluster's stack, which o2cb reaches through configfs.</summary>
+    private IEnumerable<StorageStep> LoadSteps()
     {
-        await Task.CompletedTask.WaitAsync(cancellationToken).ConfigureAwait(false);
-        return new()
+        if (Directory.Exists($"{ConfigFs}/cluster") && Directory.Exists("/sys/fs/ocfs2"))
         {
-            Description = $"Bring the cluster {_options.Cluster} online",
-            Action = Tool("register-cluster", _options.Cluster),
+            yield break;
+        }
+
+        yield return new()
+        {
+            Description = "Load OCFS2 and its cluster stack into the kernel",
+            Action = new ToolAction(new ProcessCommand { FileName = "modprobe", Arguments = ["--all", .. s_modules], Timeout = _options.Timeout }),
             Risk = StorageRisk.Reversible,
-            After = new($"o2cb reports {_options.Cluster} as online", async token =>
-            {
-                var result = await _runner.RunAsync(Tool("cluster-status", _options.Cluster).Command, token).ConfigureAwait(false);
-                return result.ExitCode == 0 ? null : $"it reports '{result.Output.Trim()}' {result.Error.Trim()}";
-            }),
+            After = new("the kernel has OCFS2", _ => Task.FromResult(Directory.Exists("/sys/fs/ocfs2") ? null : "it has not")),
         };
+        if (_fileSystems.Find(ConfigFs) is null)
+        {
+            yield return new()
+            {
+                Description = "Mount configfs",
+
+                // The module's arrival may have made the system mount it already.
+                Action = ToolAction.Of("mount", "-t", "configfs", "configfs", ConfigFs) with { AlsoAccepted = [MountFailed] },
+                Risk = StorageRisk.Reversible,
+                After = new($"there is {ConfigFs}/cluster", _ => Task.FromResult(Directory.Exists($"{ConfigFs}/cluster") ? null : "there is not")),
+            };
+        }
     }
+
+    /// <summary>Loads the configuration into the kernel; done again, it changes nothing.</summary>
+    private StorageStep Online() => new()
+    {
+        Description = $"Bring the cluster {_options.Cluster} online",
+        Action = Tool("register-cluster", _options.Cluster),
+        Risk = StorageRisk.Reversible,
+        After = new($"o2cb reports {_options.Cluster} as online", async token =>
+        {
+            var result = await _runner.RunAsync(Tool("cluster-status", _options.Cluster).Command, token).ConfigureAwait(false);
+            return result.ExitCode == 0 ? null : $"it reports '{result.Output.Trim()}' {result.Error.Trim()}";
+        }),
+    };
 
     /// <summary>The nodes that the configuration has; <see langword="null"/> when it has no such cluster.</summary>
     private async Task<IReadOnlyList<Node>?> NodesAsync(CancellationToken cancellationToken)

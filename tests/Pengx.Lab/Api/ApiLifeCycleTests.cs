@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Pengx.Client;
+using Pengx.Storage.Tests;
 using Pengx.Xen;
 
 namespace Pengx.Lab;
@@ -59,6 +60,67 @@ public sealed partial class ApiLifeCycleTests : IAsyncDisposable
     /// <summary>HVM does.</summary>
     [Fact]
     public Task HVM_guest_lives_a_whole_life() => LiveAsync(XlGuestKind.Hvm);
+
+    /// <summary>On a volume group: made from a template, run, deleted, and no volume left.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Guest_on_a_volume_group_runs_and_leaves_nothing(bool thin)
+    {
+        await LabKernel.LoadAsync("loop", "dm-mod", "dm-thin-pool");
+        await using var lvm = await LvmTestHost.CreateAsync(512);
+        if (thin)
+        {
+            await lvm.LvmAsync("lvcreate", "--yes", "--type", "thin-pool", "-n", "pool", "-L", "128M", "--addtag", "pengx", lvm.Group);
+            await lvm.LvmAsync("lvchange", "--errorwhenfull", "y", $"{lvm.Group}/pool");
+        }
+
+        // The operator's image, known by its content.
+        var image = Guid.NewGuid();
+        await lvm.LvmAsync("lvcreate", "--yes", "-n", image.ToString(), "-L", "4M", lvm.Group);
+        await LabKernel.FillAsync($"/dev/{lvm.Group}/{image}", 65536, 65536, 0x5a);
+        await lvm.LvmAsync("lvchange", "-an", $"{lvm.Group}/{image}");
+        _service = await LabService.StartAsync(_guests.PathOf("data"), XlGuestKind.Pv);
+        var link = (await Client.Storlinks.CreateAsync(new() { Name = "lab", Link = $"/dev/{lvm.Group}", Type = "LO", Level = "BL" }, cancellationToken: Token)).Id!.Value;
+        var template = (await Client.Templates.AddAsync(
+            new() { Name = "golden", Os = "OTHER", OsArch = "X64", Disks = [new() { Storlink = link, Id = image, Format = "raw" }] },
+            cancellationToken: Token)).Id!.Value;
+        var vm = (await Client.Machines.CreateAsync(
+            new() { Name = "lab guest", Template = template, Storlink = link, CpuCores = 1, Memory = 192, MaxMemory = 192, DiskFormat = "raw", ExtraDiskSize = 8, Networks = ["0"] },
+            cancellationToken: Token)).Id!.Value;
+        string[] paths = [.. (await Client.Disks.ListAsync(vm, Token).ToListAsync(Token)).OrderBy(disk => disk.Order).Select(disk => $"/dev/{lvm.Group}/{disk.Id}")];
+
+        // The guest counts on the volume, at what xl shows as its disk.
+        await Client.Machines.StartAsync(vm, cancellationToken: Token);
+        var domain = (await XlDomain.FindAsync(vm)).Domain;
+        var targets = await DiskTargetsAsync(domain);
+        Assert.All(paths, path => Assert.Contains(targets, target => target.EndsWith($":{path}", StringComparison.Ordinal) || target == path));
+        var counted = await WaitForVolumeCounterAsync(paths[1], 1);
+        counted = await WaitForVolumeCounterAsync(paths[1], counted + 2);
+        Assert.True(await LabKernel.IsFilledAsync(paths[0], 65536, 65536, 0x5a));
+        await Client.Machines.PowerOffAsync(vm, cancellationToken: Token);
+        Assert.Null(await XlDomain.TryFindAsync(vm));
+        await lvm.LvmAsync("lvchange", "-ay", "-K", paths[1]["/dev/".Length..]);
+        Assert.True(await PeekVolumeCounterAsync(paths[1]) >= counted);
+
+        await Client.Machines.DeleteAsync(vm, cancellationToken: Token);
+        await Client.Templates.DeleteAsync(template, cancellationToken: Token);
+        await Client.Storlinks.DeleteAsync(link, cancellationToken: Token);
+        Assert.Equal(thin ? "pool" : "", (await lvm.LvmAsync("lvs", "--noheadings", "-o", "lv_name", lvm.Group)).Output.Trim());
+        Assert.All(paths, path => Assert.False(File.Exists(path)));
+        Assert.Equal("0", (await LabHost.OutputAsync("xenstore-list", "/local/domain")).Trim());
+    }
+
+    private Task<long> WaitForVolumeCounterAsync(string path, long number) =>
+        LabHost.UntilAsync($"counter beyond {number}", () => PeekVolumeCounterAsync(path), newest => newest > number);
+
+    /// <summary>The newest record on a volume, read past this host's cache, which does not see what the guest writes.</summary>
+    private async Task<long> PeekVolumeCounterAsync(string path)
+    {
+        var copy = _guests.PathOf("counter.raw");
+        await LabHost.OutputAsync("dd", $"if={path}", $"of={copy}", "bs=1M", "count=2", "iflag=direct", "status=none");
+        return await LabGuests.PeekCounterAsync(copy);
+    }
 
     private async Task LiveAsync(XlGuestKind kind)
     {

@@ -106,6 +106,62 @@ public sealed class DrbdLayersTests : IDisposable
         await Assert.ThrowsAsync<UnavailableException>(() => layers.PlanAsync(order, Token));
     }
 
+    /// <summary>The kernel of Debian 12 has DRBD 8.4: its own drbdadm reads the file and writes the metadata, what needs the kernel was
+    /// recorded there.</summary>
+    [Fact]
+    public async Task Version_8_4_gets_what_it_understands()
+    {
+        const string Old = "/usr/lib/drbd/drbdadm-84";
+        Requires.Tool(Old, "drbd");
+        await using var loop = await LoopDevice.CreateAsync(64 << 20, Token);
+        var (up, role, disk) = (false, "Secondary", "Inconsistent");
+        WatchingRunner runner = new();
+        runner.Before = command => (command.FileName, command.Arguments) switch
+        {
+            ("drbdadm", ["--version"]) => new(command, 0, "DRBDADM_BUILDTAG=GIT-hash:\\ 409097fe\nDRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE=0x08040b\nDRBDADM_VERSION_CODE=0x091600\nDRBDADM_VERSION=9.22.0\n", ""),
+            ("drbdadm", [.., "up", "r0"]) => Answer(command, () => up = true),
+            ("drbdadm", [.., "down", "r0"]) => Answer(command, () => up = false),
+            ("drbdadm", [.., "primary", "--force", "r0"]) => Answer(command, () => (role, disk) = ("Primary", "UpToDate")),
+            ("drbdadm", [.., "secondary", "r0"]) => Answer(command, () => role = "Secondary"),
+            ("drbdadm", _) => new ProcessRunner().RunAsync(command with { FileName = Old }, CancellationToken.None).GetAwaiter().GetResult(),
+            ("drbdsetup", ["status", "r0", "--json"]) => new(command, 20, "\nUSAGE: drbdsetup command device arguments options\n", "status: unrecognized option '--json'\n"),
+            ("drbdsetup", ["events2", "--now", "r0"]) => new(
+                command, 0,
+                up ? $"""
+                    exists resource name:r0 role:{role} suspended:no
+                    exists connection name:r0 peer-node-id:0 conn-name:peer connection:Connecting role:Unknown
+                    exists device name:r0 volume:0 minor:4 disk:{disk}
+                    exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 replication:Off peer-disk:DUnknown resync-suspended:no
+                    exists -
+
+                    """ : "exists -\n",
+                ""),
+            _ => null,
+        };
+        DrbdLayers layers = new(runner, new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        var order = Order(StorageVerb.Create, loop.Path);
+        var many = await Assert.ThrowsAsync<InvalidFieldException>(() => layers.PlanAsync(order, Token));
+        Assert.Contains("two hosts", many.Message, StringComparison.Ordinal);
+
+        order = order with { Layer = order.Layer with { DrbdPeerIps = [IPAddress.Parse("192.0.2.2")] } };
+        var state = (await layers.ExecuteAsync(order, cancellationToken: Token))!;
+        Assert.False(state.Attached);
+        Assert.Equal(["The disk of r0 is Inconsistent.", "r0 is Connecting towards peer."], state.Warnings);
+        Assert.Null(await new FormatGuard(new ProcessRunner()).Holds(loop.Path, "drbd").VerifyAsync(Token));
+        await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order with { Verb = StorageVerb.Attach }, cancellationToken: Token));
+        state = (await layers.ExecuteAsync(order with { Verb = StorageVerb.Attach, Consent = new(DrbdLayers.FirstSource) }, cancellationToken: Token))!;
+        Assert.Equal((true, "r0 is Connecting towards peer."), (state.Attached, Assert.Single(state.Warnings)));
+        Assert.Null(await layers.ExecuteAsync(order with { Verb = StorageVerb.Delete }, cancellationToken: Token));
+        Assert.Null(await new FormatGuard(new ProcessRunner()).HoldsNothing(loop.Device).VerifyAsync(Token));
+        Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));
+
+        static ProcessResult Answer(ProcessCommand command, Action change)
+        {
+            change();
+            return new(command, 0, "", "");
+        }
+    }
+
     private static StorageOrder Order(StorageVerb verb, string disk) => new()
     {
         Verb = verb,

@@ -23,6 +23,7 @@ public sealed class IscsiLayersTests : IDisposable
     {
         await using var target = await TgtTarget.StartAsync(_directory);
         Requires.Tool("iscsiadm", "iscsi");
+        Requires.Tool("iscsi-ls", "iscsi");
         Requires.That(Environment.IsPrivilegedProcess, "iscsi", "the initiator's records belong to root");
 
         // The target is a real one, which others can read from.
@@ -54,6 +55,7 @@ public sealed class IscsiLayersTests : IDisposable
                 $"iscsiadm -m node -o update -T {target.Name} -p 127.0.0.1:{target.Port} -n node.startup -v manual",
                 $"iscsiadm -m node -o update -T {target.Name} -p 127.0.0.1:{target.Port} -n node.session.scan -v manual",
                 $"iscsiadm -m node -o update -T {target.Name} -p 127.0.0.1:{target.Port} -n node.session.initial_login_retry_max -v 2",
+                $"iscsiadm -m node -o update -T {target.Name} -p 127.0.0.1:{target.Port} -n node.session.timeo.replacement_timeout -v 120",
                 $"write node.session.auth.authmethod, username and password (from a file) into {record}, mode 0600",
                 $"iscsiadm -m node -T {target.Name} -p 127.0.0.1:{target.Port} --login",
                 "write '0 0 1' into the scan file of the session's host",

@@ -12,23 +12,26 @@ internal sealed class TgtTarget : IAsyncDisposable
     private readonly ProcessRunner _runner = new();
     private readonly Process _daemon;
     private readonly string _control;
+    private readonly string _directory;
 
-    private TgtTarget(Process daemon, string control, int port)
+    private TgtTarget(Process daemon, string control, int port, string name, string directory)
     {
         _daemon = daemon;
         _control = control;
+        _directory = directory;
         Port = port;
+        Name = name;
     }
 
     public int Port { get; }
 
-    public string Name { get; } = $"iqn.2026-11.org.example:t{Guid.NewGuid():N}";
+    public string Name { get; }
 
-    public static async Task<TgtTarget> StartAsync(string directory, int? port = null)
+    /// <summary>Starts one; with the port and the name of an earlier one in the same directory it is that one again.</summary>
+    public static async Task<TgtTarget> StartAsync(string directory, int? port = null, string? name = null)
     {
         Requires.Tool("tgtd", "iscsi");
         Requires.Tool("tgtadm", "iscsi");
-        Requires.Tool("iscsi-ls", "iscsi");
         Requires.That(Environment.IsPrivilegedProcess, "iscsi", "tgtd keeps its control socket beneath /var/run");
         var chosen = port ?? FreePort();
         var control = Random.Shared.Next(100, 30000).ToString(CultureInfo.InvariantCulture);
@@ -43,18 +46,17 @@ internal sealed class TgtTarget : IAsyncDisposable
         daemon.ErrorDataReceived += (_, _) => { };
         daemon.BeginOutputReadLine();
         daemon.BeginErrorReadLine();
-        TgtTarget target = new(daemon, control, chosen);
+        TgtTarget target = new(daemon, control, chosen, name ?? $"iqn.2026-11.org.example:t{Guid.NewGuid():N}", directory);
         try
         {
-            var image = Path.Combine(directory, $"{target.Name.Split(':')[1]}.img");
-            await using (var file = File.Create(image))
+            await using (FileStream file = new(target.ImageOf(1), FileMode.OpenOrCreate))
             {
-                file.SetLength(64 << 20);
+                file.SetLength(Math.Max(file.Length, 64 << 20));
             }
 
             await target.EventuallyAsync("--op", "show", "--mode", "sys");
             await target.AdminAsync("--op", "new", "--mode", "target", "--tid", "1", "-T", target.Name);
-            await target.AdminAsync("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", image);
+            await target.AdminAsync("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", target.ImageOf(1));
             await target.AdminAsync("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL");
             return target;
         }
@@ -63,6 +65,29 @@ internal sealed class TgtTarget : IAsyncDisposable
             await target.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>The file beneath a unit.</summary>
+    public string ImageOf(int lun) => Path.Combine(_directory, string.Create(CultureInfo.InvariantCulture, $"{Name.Split(':')[1]}-{lun}.img"));
+
+    /// <summary>Lets nobody in without this name and secret.</summary>
+    public async Task DemandChapAsync(string user, string secret)
+    {
+        await AdminAsync("--op", "new", "--mode", "account", "--user", user, "--password", secret);
+        await AdminAsync("--op", "bind", "--mode", "account", "--tid", "1", "--user", user);
+    }
+
+    /// <summary>Gives a unit this size: a new one, or the one that is there, with what is in it.</summary>
+    public async Task SetUnitAsync(int lun, long bytes)
+    {
+        var number = lun.ToString(CultureInfo.InvariantCulture);
+        await RunAsync(["--op", "delete", "--mode", "logicalunit", "--tid", "1", "--lun", number]);
+        await using (FileStream file = new(ImageOf(lun), FileMode.OpenOrCreate))
+        {
+            file.SetLength(bytes);
+        }
+
+        await AdminAsync("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", number, "-b", ImageOf(lun));
     }
 
     public async Task KillAsync()
@@ -108,5 +133,5 @@ internal sealed class TgtTarget : IAsyncDisposable
     private async Task AdminAsync(params string[] arguments) => (await RunAsync(arguments)).EnsureSuccess();
 
     private Task<ProcessResult> RunAsync(string[] arguments) =>
-        _runner.RunAsync(new() { FileName = "tgtadm", Arguments = ["-C", _control, "--lld", "iscsi", .. arguments], Timeout = TimeSpan.FromSeconds(20) }, TestContext.Current.CancellationToken);
+        _runner.RunAsync(new() { FileName = "tgtadm", Arguments = ["-C", _control, "--lld", "iscsi", .. arguments], Timeout = TimeSpan.FromMinutes(2) }, TestContext.Current.CancellationToken);
 }

@@ -41,7 +41,7 @@ public sealed class LvmThinStorageContractTests : StorageBackendContract, IAsync
     {
         // Not for an ordinary machine to have: the laboratory names it.
         Assert.SkipUnless(LvmTestHost.HasLabDisk, $"thin pools need device-mapper and a disk named by {LvmTestHost.DiskVariable}");
-        _host = await LvmTestHost.CreateAsync();
+        _host = await LvmTestHost.CreateAsync(1536);
         _backend = new(_host.Runner, _host.Options);
         try
         {

@@ -3,11 +3,14 @@ using Pengx.Testing;
 namespace Pengx.Storage.Tests;
 
 /// <summary>A volume group of its own: on the disk that <c>PENGX_LAB_DISK</c> names, with the kernel's device-mapper, or else on
-/// a loop device with an LVM configuration that sees nothing but it, so that a kernel without device-mapper serves as well.</summary>
+/// a loop device with an LVM configuration that sees nothing but it, so that a kernel without device-mapper serves as well. Where the
+/// variable says <c>loop</c>, device-mapper works on loop devices.</summary>
 public sealed partial class LvmTestHost : IAsyncDisposable
 {
     /// <summary>Names an empty disk that the tests may overwrite; then they run on real device-mapper.</summary>
     public const string DiskVariable = "PENGX_LAB_DISK";
+
+    private const string Loop = "loop";
 
     // There is one such disk for all tests.
     private static readonly SemaphoreSlim s_labDisk = new(1);
@@ -29,7 +32,12 @@ public sealed partial class LvmTestHost : IAsyncDisposable
         };
     }
 
-    public static bool HasLabDisk => Environment.GetEnvironmentVariable(DiskVariable) is { Length: > 0 };
+    public static bool HasLabDisk => LabDisk.Length > 0;
+
+    private static string LabDisk => Environment.GetEnvironmentVariable(DiskVariable) ?? "";
+
+    // One disk that is named serves one test; loop devices are each test's own.
+    private static bool SharesDisk => LabDisk is not ("" or Loop);
 
     public ProcessRunner Runner { get; } = new();
 
@@ -54,8 +62,8 @@ public sealed partial class LvmTestHost : IAsyncDisposable
         Requires.Tool("lvm", "lvm");
         Requires.Tool("blkdiscard", "lvm");
         Requires.Tool("qemu-img", "qemu");
-        LvmTestHost host = new(Directory.CreateTempSubdirectory("pengx-lvm-").FullName, HasLabDisk && devices == 1);
-        if (host.HasDeviceMapper)
+        LvmTestHost host = new(Directory.CreateTempSubdirectory("pengx-lvm-").FullName, HasLabDisk && (devices == 1 || !SharesDisk));
+        if (host.HasDeviceMapper && SharesDisk)
         {
             await s_labDisk.WaitAsync(TestContext.Current.CancellationToken);
         }
@@ -104,7 +112,7 @@ public sealed partial class LvmTestHost : IAsyncDisposable
         }
 
         Directory.Delete(_directory, recursive: true);
-        if (HasDeviceMapper)
+        if (HasDeviceMapper && SharesDisk)
         {
             s_labDisk.Release();
         }
@@ -121,9 +129,9 @@ public sealed partial class LvmTestHost : IAsyncDisposable
     private async Task PrepareAsync(int megabytes, int devices, bool withGroup)
     {
         var token = TestContext.Current.CancellationToken;
-        if (HasDeviceMapper)
+        if (HasDeviceMapper && SharesDisk)
         {
-            Devices = [Environment.GetEnvironmentVariable(DiskVariable)!];
+            Devices = [LabDisk];
             await LoopDevice.RunAsync("wipefs", "--all", Devices[0]);
         }
         else
@@ -134,6 +142,10 @@ public sealed partial class LvmTestHost : IAsyncDisposable
             }
 
             Devices = [.. _loops.Select(loop => loop.Path)];
+        }
+
+        if (!HasDeviceMapper)
+        {
             Directory.CreateDirectory(Options.SystemDirectory!);
             await File.WriteAllTextAsync(
                 Path.Combine(Options.SystemDirectory!, "lvm.conf"),
