@@ -48,4 +48,7 @@ internal static partial class Log
 
     [LoggerMessage(3014, LogLevel.Error, "Domain {Domain}: changes of its disks that were under way could not be looked after")]
     public static partial void SettleFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3020, LogLevel.Warning, "Domain {Domain}: {Node} failed to {Operation}: {Reason}; the guest {Consequence}")]
+    public static partial void DiskFailed(ILogger logger, DomainId domain, string node, string operation, string reason, string consequence);
 }

@@ -148,7 +148,7 @@ internal sealed class JudgedGuest
         var outcome = await ActAsync("backup", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{_vault.Id}</storlink></vm>");
         if (outcome.Succeeded)
         {
-            _backups[name] = new(await IdAsync($"/vms/{Vm}/backups/", "backup", name), new(from, Ceiling()));
+            _backups[name] = new(await IdAsync($"/vms/{Vm}/backups/", "vmbackup", name), new(from, Ceiling()));
         }
 
         await KeepAsync(outcome, from);
@@ -289,6 +289,12 @@ internal sealed class JudgedGuest
 
         Assert.Empty(_snapshots);
         Assert.Null(_stands);
+
+        // What all of it left of the machine's own disks is shown by one more copy.
+        await CopyAsync(Disturbance.None);
+        var last = _copies.Keys.Single();
+        Demand(await ActAsync("delete copy", Disturbance.None, 0, HttpMethod.Delete, $"/vms/{_copies[last].Id}/", null));
+        _copies.Remove(last);
         await SettleAsync();
         AssertNeverBack();
     }
@@ -505,7 +511,7 @@ internal sealed class JudgedGuest
     private Task<string> SnapshotIdAsync(string name) => IdAsync($"/vms/{Vm}/snapshots/", "snapshot", name);
 
     private async Task<string> IdAsync(string path, string element, string name) =>
-        (await Host.GetXmlAsync(path)).Elements(element).Single(one => (one.Element("name") ?? one.Element("backup_name"))!.Value == name).Attribute("id")!.Value;
+        (await Host.GetXmlAsync(path)).Elements(element).Single(one => one.Element("name")!.Value == name).Attribute("id")!.Value;
 
     /// <summary>What leaves the place where the machine stands may leave a hidden snapshot with a single one upon it, which is merged then.</summary>
     private void StandOn(string name)
@@ -635,7 +641,9 @@ internal sealed class JudgedGuest
     {
         var disks = (await Host.GetXmlAsync(path)).Elements("disk").ToList();
         Assert.Equal(2, disks.Count);
-        await ToolAsync("qemu-img", "compare", "-U", "-f", "raw", "-F", disks[0].Element("format")!.Value, GuestImage.Require(), PathOf(disks[0]));
+        var compared = await new ProcessRunner().RunAsync(
+            new() { FileName = "qemu-img", Arguments = ["compare", "-U", "-f", "raw", "-F", disks[0].Element("format")!.Value, GuestImage.Require(), PathOf(disks[0])] }, Token);
+        Assert.True(compared.ExitCode == 0, $"The boot disk {PathOf(disks[0])} is not what it was: {compared.Output} {compared.Error}");
         var raw = Path.Combine(Host.DataDirectory, "judged.raw");
         await ToolAsync("qemu-img", "convert", "-U", "-f", disks[1].Element("format")!.Value, "-O", "raw", PathOf(disks[1]), raw);
         try

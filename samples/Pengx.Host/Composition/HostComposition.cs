@@ -90,7 +90,11 @@ internal static class HostComposition
         // What all services of a host share is root's.
         string Leases(string shared) => Environment.IsPrivilegedProcess ? shared : Path.Combine(directory.Path, "leases");
 
-        void Qemu(QemuOptions qemu) => qemu.StateDirectory = Path.Combine(directory.Path, "qemu");
+        void Qemu(QemuOptions qemu)
+        {
+            qemu.StateDirectory = Path.Combine(directory.Path, "qemu");
+            configuration.GetSection("Pengx:Qemu").Bind(qemu);
+        }
 
         void Xen(XenOptions xen)
         {
