@@ -29,20 +29,27 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
         var clock = Stopwatch.StartNew();
         Dictionary<string, int> done = [];
         ConcurrentBag<string> failures = [];
-        await Parallel.ForEachAsync(
-            Enumerable.Range(first, count).Chunk(Each),
-            new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = TestContext.Current.CancellationToken },
-            async (seeds, _) =>
-            {
-                if (await RunAsync(seeds, done) is { } failure)
-                {
-                    failures.Add(failure);
-                }
-            });
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{done.GetValueOrDefault("sequences")} of {count} sequences from seed {first} in {clock.Elapsed.TotalSeconds:F0} s:"));
-        foreach (var (what, times) in done.OrderBy(one => one.Key, StringComparer.Ordinal))
+        try
         {
-            output.WriteLine($"{times,6} {what}");
+            await Parallel.ForEachAsync(
+                Enumerable.Range(first, count).Chunk(Each),
+                new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = TestContext.Current.CancellationToken },
+                async (seeds, _) =>
+                {
+                    if (await RunAsync(seeds, done) is { } failure)
+                    {
+                        failures.Add(failure);
+                    }
+                });
+        }
+        finally
+        {
+            // Also where it was ended before its time.
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{done.GetValueOrDefault("sequences")} of {count} sequences from seed {first} in {clock.Elapsed.TotalSeconds:F0} s:"));
+            foreach (var (what, times) in done.OrderBy(one => one.Key, StringComparer.Ordinal))
+            {
+                output.WriteLine($"{times,6} {what}");
+            }
         }
 
         Assert.True(failures.IsEmpty, string.Join("\n\n", failures));
