@@ -5,16 +5,17 @@ set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 # The service and its tests run QEMU, its image tool and its guest agent, ssh, LVM and the tools of file systems; the tests start a Ceph
-# cluster, an iSCSI target, an NFS server and an sshd of their own, and run the tools of DRBD and OCFS2; the rest builds the test guest and serves the scripts beside this.
+# cluster, an iSCSI target, an NFS server and an sshd of their own, let disks fail with nbdkit, and run the tools of DRBD and OCFS2; the
+# rest builds the test guest and serves the scripts beside this.
 packages=(
     qemu-system-x86 qemu-utils qemu-block-extra qemu-guest-agent
     ceph-mon ceph-osd ceph-mgr ceph-common
     cpio gcc libc6-dev xz-utils zstd
     curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils openssh-client openssh-server
-    lvm2 thin-provisioning-tools xfsprogs mount
+    lvm2 thin-provisioning-tools xfsprogs mount nbdkit
     open-iscsi tgt libiscsi-bin nfs-common rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils drbd-utils ocfs2-tools
 )
-commands=(qemu-system-x86_64 qemu-img lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout ssh sshd ssh-keygen)
+commands=(qemu-system-x86_64 qemu-img nbdkit lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout ssh sshd ssh-keygen)
 
 if [[ ${1:-} == --lab ]]; then
     packages+=(mmdebstrap lz4)

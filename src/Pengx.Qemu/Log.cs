@@ -72,4 +72,7 @@ internal static partial class Log
 
     [LoggerMessage(3021, LogLevel.Error, "Domain {Domain} stands still: whether host {Host} runs it is not known")]
     public static partial void MoveUnknown(ILogger logger, DomainId domain, string host, Exception? exception);
+
+    [LoggerMessage(3022, LogLevel.Warning, "Domain {Domain}: {Node} failed to {Operation}: {Reason}; the guest {Consequence}")]
+    public static partial void DiskFailed(ILogger logger, DomainId domain, string node, string operation, string reason, string consequence);
 }

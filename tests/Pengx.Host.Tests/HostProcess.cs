@@ -11,6 +11,9 @@ public sealed partial class HostProcess : IAsyncDisposable
 {
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(90);
 
+    /// <summary>Whether a service has found out that KVM runs no guest here, which takes seconds; the others are told.</summary>
+    private static volatile bool s_knownAsEmulated;
+
     private readonly string[] _arguments;
     private readonly bool _ownsDirectory;
     private readonly StringBuilder _log = new();
@@ -72,6 +75,11 @@ public sealed partial class HostProcess : IAsyncDisposable
             start.ArgumentList.Add(argument);
         }
 
+        if (s_knownAsEmulated)
+        {
+            start.ArgumentList.Add("--Pengx:Qemu:Accelerator=Tcg");
+        }
+
         var process = new Process { StartInfo = start, EnableRaisingEvents = true };
         void Read(object sender, DataReceivedEventArgs line)
         {
@@ -83,6 +91,11 @@ public sealed partial class HostProcess : IAsyncDisposable
             lock (_log)
             {
                 _log.AppendLine(line.Data);
+            }
+
+            if (line.Data.Contains("Guests run with TCG: KVM does not run a guest here", StringComparison.Ordinal))
+            {
+                s_knownAsEmulated = true;
             }
 
             const string Listening = "Now listening on: ";

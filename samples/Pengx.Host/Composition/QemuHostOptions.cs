@@ -2,9 +2,11 @@ using Pengx.Qemu;
 
 namespace Pengx.Host;
 
-/// <summary>The section <c>Pengx:Qemu</c>: how running guests are moved between hosts. See <see cref="QemuOptions"/> for what each means.</summary>
+/// <summary>The section <c>Pengx:Qemu</c>: how guests run, and are moved between hosts. See <see cref="QemuOptions"/> for what each means.</summary>
 internal sealed class QemuHostOptions
 {
+    public QemuAccelerator Accelerator { get; set; }
+
     public string Ssh { get; set; } = "ssh";
 
     public IList<string> SshOptions { get; init; } = [];
@@ -19,6 +21,7 @@ internal sealed class QemuHostOptions
     /// <exception cref="InvalidOperationException">A setting is none.</exception>
     public void ApplyTo(QemuOptions qemu)
     {
+        qemu.Accelerator = Accelerator;
         qemu.Ssh = Ssh;
         foreach (var option in SshOptions)
         {

@@ -268,6 +268,7 @@ internal sealed partial class QemuDomain
         var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
         var jobId = JobIdOf(target.Origin, move, isCommit);
+        var taker = isCommit || !isToDo ? null : BlockNodes.DescribeOpen(target.Chain[move.First - 1], target.Chain[move.First].Name);
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
         var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
         if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
@@ -291,7 +292,7 @@ internal sealed partial class QemuDomain
                 await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
             }
 
-            return new(run, client, job);
+            return new(run, client, job, taker);
         }
 
         RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId);
@@ -310,7 +311,7 @@ internal sealed partial class QemuDomain
                 arguments["speed"] = speed;
             }
 
-            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false));
+            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false), taker);
         }
         catch (QmpCommandException)
         {
@@ -339,8 +340,9 @@ internal sealed partial class QemuDomain
 
     private static JsonObject StreamArguments(RealDisk target, LayerMove move)
     {
-        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits.
-        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-dismiss"] = true };
+        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits. Before the
+        // header says that nothing lies beneath any more, each waits for what was pulled in to be flushed.
+        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-finalize"] = false, ["auto-dismiss"] = true };
         if (move.Below is { } below)
         {
             arguments["base-node"] = target.Chain[move.First + move.Count].Name;
@@ -368,7 +370,7 @@ internal sealed partial class QemuDomain
                 state =>
                 {
                     last = state;
-                    return state.IsReady || state.IsConcluded;
+                    return state.IsReady || state.IsConcluded || state.Status == QmpJobStatus.Pending;
                 },
                 progress is null ? null : new ByteRelay(progress),
                 either.Token).ConfigureAwait(false);
@@ -423,14 +425,18 @@ internal sealed partial class QemuDomain
 
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        var (run, client, job) = begun;
+        var (run, client, job, _) = begun;
         if (state is { IsReady: true })
         {
             await PivotAsync(run, client, job, disk, verb).ConfigureAwait(false);
         }
         else
         {
-            if (state is { Status: not QmpJobStatus.Null })
+            if (state is { Status: QmpJobStatus.Pending })
+            {
+                await FinalizeAsync(begun, verb).ConfigureAwait(false);
+            }
+            else if (state is { Status: not QmpJobStatus.Null })
             {
                 await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
             }
@@ -479,6 +485,31 @@ internal sealed partial class QemuDomain
             {
                 await ReleaseAsync(run, client).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>Lets a stream that has pulled everything in take its end. QEMU keeps in memory where in a qcow2 image the pulled data lies
+    /// until the guest flushes, which it may never do on a disk that it only reads; what lay beneath is gone by then.</summary>
+    private async Task FinalizeAsync(DiskJob begun, string verb)
+    {
+        try
+        {
+            await begun.Client.ExecuteAsync(QmpCommands.BlockdevReopen, QmpArguments.Create(new JsonObject { ["options"] = new JsonArray(begun.Taker) }), CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (QmpCommandException exception)
+        {
+            await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Message}", exception);
+        }
+
+        await begun.Job.FinalizeAsync(CancellationToken.None).ConfigureAwait(false);
+        try
+        {
+            await begun.Job.WaitUntilAsync(static state => state.IsConcluded, null, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (QmpJobException exception) when (exception.Error is null)
+        {
+            // It has dismissed itself; what the domain has by now is looked at next.
         }
     }
 
@@ -659,7 +690,12 @@ internal sealed partial class QemuDomain
     /// <param name="Strays">Nodes of it that it does not use, which an interrupted change left.</param>
     private sealed record RealDisk(DomainDisk Disk, DiskId Origin, IReadOnlyList<QmpBlockGraphNode> Chain, IReadOnlyList<string> Strays);
 
-    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job);
+    /// <summary>A job on a disk.</summary>
+    /// <param name="Run">The domain's run.</param>
+    /// <param name="Client">The run's monitor.</param>
+    /// <param name="Job">The job.</param>
+    /// <param name="Taker">The options of the node that a stream pulls into, by which it is opened anew.</param>
+    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job, JsonObject? Taker);
 
     private sealed class ByteRelay(IProgress<ByteProgress> target) : IProgress<QmpJobProgress>
     {

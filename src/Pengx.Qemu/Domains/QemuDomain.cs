@@ -296,6 +296,9 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
 
                 _ = EndInBackgroundAsync(run);
                 break;
+            case QmpEventNames.BlockIoError:
+                OnDiskFailure(run, Text(qmpEvent, "node-name"), Text(qmpEvent, "operation"), Text(qmpEvent, "reason"), Text(qmpEvent, "action") == "stop");
+                break;
             case QmpEventNames.BalloonChange when qmpEvent.Data.TryGetProperty("actual", out var actual):
                 lock (_gate)
                 {
@@ -527,4 +530,25 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
 
     private static bool Flag(QmpEvent qmpEvent, string name) =>
         qmpEvent.Data.ValueKind == JsonValueKind.Object && qmpEvent.Data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
+
+    private static string Text(QmpEvent qmpEvent, string name) =>
+        qmpEvent.Data.ValueKind == JsonValueKind.Object && qmpEvent.Data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString()! : string.Empty;
+
+    /// <summary>Tells of a disk that failed the guest: each time where that stopped it, else the first time in a row only, since a guest
+    /// may try again for ever.</summary>
+    private void OnDiskFailure(QemuRun run, string node, string operation, string reason, bool stops)
+    {
+        var failure = $"{node} {operation} {reason}";
+        lock (_gate)
+        {
+            if (!stops && run.DiskFailure == failure)
+            {
+                return;
+            }
+
+            run.DiskFailure = failure;
+        }
+
+        Log.DiskFailed(environment.Logger, id, node, operation, reason, stops ? "stands still until it is resumed" : "was told");
+    }
 }

@@ -16,6 +16,9 @@ internal sealed class QemuRun(QemuProcess process, RunRecord record)
 
     public VmState State { get; set; } = VmState.Running;
 
+    /// <summary>What was told last of a disk that failed the guest.</summary>
+    public string? DiskFailure { get; set; }
+
     public int Cpus { get; set; }
 
     public DataSize Memory { get; set; }

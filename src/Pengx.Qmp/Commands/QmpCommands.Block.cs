@@ -8,6 +8,10 @@ public static partial class QmpCommands
     public static QmpCommand<JsonElement, QmpEmpty> BlockdevAdd { get; } =
         new("blockdev-add", QmpJsonContext.Default.JsonElement, QmpJsonContext.Default.QmpEmpty);
 
+    /// <summary>Opens block nodes anew with changed options, given whole in <c>options</c>; what is in QEMU's memory of them is flushed before.</summary>
+    public static QmpCommand<JsonElement, QmpEmpty> BlockdevReopen { get; } =
+        new("blockdev-reopen", QmpJsonContext.Default.JsonElement, QmpJsonContext.Default.QmpEmpty);
+
     /// <summary>Removes a block node. QEMU refuses while it is in use.</summary>
     public static QmpCommand<QmpNodeName, QmpEmpty> BlockdevDel { get; } =
         new("blockdev-del", QmpJsonContext.Default.QmpNodeName, QmpJsonContext.Default.QmpEmpty);

@@ -184,6 +184,28 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_was_pulled_up_is_on_the_disk_before_what_lay_beneath_may_go()
+    {
+        await using var driver = await _host.StartDriverAsync(Token);
+        Assert.True(driver.TryGetFeature<ILiveDisks>(out var live));
+        var definition = _host.CreateBootable(_host.CreateDisk("xvdb", Size));
+        await driver.Domains.DefineAsync(definition, Token);
+        await driver.Domains.StartAsync(definition.Id, Token);
+
+        // The guest only reads this one, so it never flushes it.
+        var disk = await OverlayAsync(definition.Disks[0]);
+        await live.OverlayAsync(definition.Id, [disk], cancellationToken: Token);
+        await live.StreamAsync(definition.Id, new(disk.After, disk.After with { Layers = [disk.After.Layers[0]] }), cancellationToken: Token);
+        await KillAsync(definition.Id);
+        File.Delete(ImageFiles.PathOf(disk.Before.Layers[0]));
+        Assert.Equal([disk.After.Layers[0]], await _images.ReadChainAsync(disk.After.Layers[0], Token));
+        var flat = await _images.FlattenAsync(disk.After.Layers[0], Token);
+        var (wanted, found) = (await File.ReadAllBytesAsync(GuestImage.Require(), Token), await File.ReadAllBytesAsync(flat, Token));
+        Assert.True(wanted.AsSpan().SequenceEqual(found), "what was pulled up has gone with QEMU");
+        File.Delete(flat);
+    }
+
+    [Fact]
     public async Task A_guest_that_is_killed_while_it_gets_an_overlay_starts_again_with_every_flushed_number()
     {
         await using var driver = await _host.StartDriverAsync(Token);

@@ -1,0 +1,691 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Xml.Linq;
+using Pengx.Testing;
+
+namespace Pengx.Host.Tests;
+
+/// <summary>What happens in the middle of an operation.</summary>
+internal enum Disturbance
+{
+    None,
+    Cancelled,
+    ServiceKilled,
+    GuestKilled,
+    BothKilled,
+}
+
+/// <summary>
+/// A machine on a real service whose guest counts all the time, and a model beside it of what each disk must hold. Whatever is done to
+/// the machine is done here, and is at once held against the model: the guest's own numbers, the images of snapshots, copies and
+/// backups, the tree of snapshots, the files on the storage links, the locks and the service's own check.
+/// </summary>
+internal sealed class JudgedGuest
+{
+    private const string FlushedMark = "PENGX-GUEST flushed ";
+    private const string ResumesMark = "PENGX-GUEST counter resumes at ";
+
+    private readonly RealGuests _guests;
+    private readonly Dictionary<string, Node> _snapshots = [];
+    private readonly Dictionary<string, Kept> _copies = [];
+    private readonly Dictionary<string, Kept> _backups = [];
+    private readonly (string Id, string Directory)[] _places;
+    private readonly (string Id, string Directory) _vault;
+    private readonly Dictionary<string, int> _done;
+    private readonly List<string> _told = [];
+    private int _made;
+    private int _place;
+    private string? _stands;
+
+    /// <summary>The newest number that the machine's disk holds for certain; exactly that while the guest is off.</summary>
+    private long _held;
+
+    /// <summary>What it held when the guest was started.</summary>
+    private long _started;
+
+    private bool _isOn;
+    private bool _isPaused;
+    private bool _isKilled;
+
+    private JudgedGuest(RealGuests guests, string vm, (string Id, string Directory)[] places, (string Id, string Directory) vault, Dictionary<string, int> done)
+    {
+        _guests = guests;
+        Vm = vm;
+        _places = places;
+        _vault = vault;
+        _done = done;
+    }
+
+    public string Vm { get; }
+
+    public bool IsPaused => _isPaused;
+
+    /// <summary>What was done in this sequence.</summary>
+    public IReadOnlyList<string> Told => _told;
+
+    public Random Random { get; private set; } = new(0);
+
+    /// <summary>The snapshots that users see.</summary>
+    public IReadOnlyList<string> Snapshots => [.. _snapshots.Where(one => !one.Value.Hidden).Select(one => one.Key).Order(StringComparer.Ordinal)];
+
+    public IReadOnlyList<string> Copies => [.. _copies.Keys.Order(StringComparer.Ordinal)];
+
+    public IReadOnlyList<string> Backups => [.. _backups.Keys.Order(StringComparer.Ordinal)];
+
+    private HostProcess Host => _guests.Host;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    /// <summary>Makes the machine and starts it.</summary>
+    /// <param name="guests">The service.</param>
+    /// <param name="target">A directory that becomes a second storage link.</param>
+    /// <param name="vault">A directory that becomes a storage link for backups.</param>
+    /// <param name="format">The format of the machine's disks.</param>
+    /// <param name="done">Counts what is done.</param>
+    public static async Task<JudgedGuest> StartAsync(RealGuests guests, string target, string vault, string format, Dictionary<string, int> done)
+    {
+        var second = await guests.Host.AddStorlinkAsync(target, "target");
+        var backups = await guests.Host.AddStorlinkAsync(vault, "vault");
+        var vm = await guests.AddAsync("judge", format: format);
+        JudgedGuest guest = new(guests, vm, [(guests.Storlink, guests.Store), (second, target)], (backups, vault), done);
+        await guest.TurnOnAsync(Disturbance.None);
+        return guest;
+    }
+
+    /// <summary>A new sequence begins.</summary>
+    public void Begin(int seed)
+    {
+        Random = new Random(seed);
+        _told.Clear();
+    }
+
+    public async Task SnapshotAsync(Disturbance disturbance)
+    {
+        var name = Name("s");
+        var from = Floor();
+        var outcome = await ActAsync("snapshot", disturbance, 500, HttpMethod.Post, $"/vms/{Vm}/snapshots/", $"<snapshot><name>{name}</name><storlink>{_places[Random.Next(4) == 0 ? 1 - _place : _place].Id}</storlink></snapshot>");
+        if (outcome.Succeeded)
+        {
+            _snapshots[name] = new Node(_stands, new(from, Ceiling()));
+            _stands = name;
+        }
+
+        await SettleAsync();
+    }
+
+    public async Task DeleteSnapshotAsync(string name, Disturbance disturbance)
+    {
+        var outcome = await ActAsync("delete snapshot", disturbance, 700, HttpMethod.Delete, $"/vms/{Vm}/snapshots/{await SnapshotIdAsync(name)}/", null);
+        if (outcome.Succeeded)
+        {
+            Drop(name);
+        }
+
+        await SettleAsync();
+    }
+
+    public async Task CopyAsync(Disturbance disturbance)
+    {
+        var name = Name("c");
+        var from = Floor();
+        var outcome = await ActAsync("copy", disturbance, 1200, HttpMethod.Post, $"/vms/{Vm}/copy/", $"<vm><name>{name}</name><storlink>{_places[Random.Next(2)].Id}</storlink></vm>");
+        if (outcome.Succeeded)
+        {
+            _copies[name] = new(await IdAsync("/vms/", "vm", name), new(from, Ceiling()));
+        }
+
+        await KeepAsync(outcome, from);
+        await SettleAsync();
+    }
+
+    public async Task BackUpAsync(Disturbance disturbance)
+    {
+        var name = Name("b");
+        var from = Floor();
+        var outcome = await ActAsync("backup", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{_vault.Id}</storlink></vm>");
+        if (outcome.Succeeded)
+        {
+            _backups[name] = new(await IdAsync($"/vms/{Vm}/backups/", "vmbackup", name), new(from, Ceiling()));
+        }
+
+        await KeepAsync(outcome, from);
+        await SettleAsync();
+    }
+
+    /// <summary>Moves the disks to the other storage link; the snapshots go.</summary>
+    public async Task MoveAsync(Disturbance disturbance)
+    {
+        var outcome = await ActAsync("smigrate", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{_places[1 - _place].Id}</storlink></vm>");
+        if (!outcome.Succeeded && outcome.Message.Contains("migrate again to move the rest", StringComparison.Ordinal))
+        {
+            // Some of it is there for good. That is said, and the way out is, too.
+            Count("smigrate half undone");
+            await ReviveAsync();
+            outcome = await ActAsync("smigrate", Disturbance.None, 0, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{_places[1 - _place].Id}</storlink></vm>");
+        }
+
+        if (outcome.Succeeded)
+        {
+            _place = 1 - _place;
+            _snapshots.Clear();
+            _stands = null;
+        }
+
+        await SettleAsync();
+    }
+
+    public async Task PauseAsync(Disturbance disturbance)
+    {
+        Demand(await ActAsync("pause", disturbance, 100, HttpMethod.Post, $"/vms/{Vm}/suspend/", null));
+        Assert.Equal("PAUSED", await Host.StatusAsync(Vm));
+        _isPaused = true;
+        await SettleAsync();
+    }
+
+    public async Task ResumeAsync(Disturbance disturbance)
+    {
+        Demand(await ActAsync("resume", disturbance, 100, HttpMethod.Post, $"/vms/{Vm}/resume/", null));
+        _isPaused = false;
+        await SettleAsync();
+    }
+
+    public async Task TurnOffAsync(Disturbance disturbance)
+    {
+        Demand(await ActAsync("poweroff", disturbance, 200, HttpMethod.Post, $"/vms/{Vm}/poweroff/", null));
+        Assert.Equal("SHUTDOWN", await Host.StatusAsync(Vm));
+        Assert.Empty(Host.GuestProcesses());
+        await ReadWhatIsLeftAsync();
+        await SettleAsync();
+    }
+
+    public async Task TurnOnAsync(Disturbance disturbance)
+    {
+        Demand(await ActAsync("start", disturbance, 700, HttpMethod.Post, $"/vms/{Vm}/start/", null));
+        await IsOnAsync();
+    }
+
+    public async Task RestoreAsync(string name, Disturbance disturbance)
+    {
+        Demand(await ActAsync("restore snapshot", disturbance, 300, HttpMethod.Post, $"/vms/{Vm}/snapshots/{await SnapshotIdAsync(name)}/", null));
+        StandOn(name);
+        _held = _snapshots[name].Holds.Exactly;
+        Assert.Equal(_held, await CounterAsync($"/vms/{Vm}/disks/"));
+        await SettleAsync();
+    }
+
+    public async Task StartWithAsync(string name, Disturbance disturbance)
+    {
+        var (before, left) = (_held, _stands!);
+        Demand(await ActAsync("start with snapshot", disturbance, 700, HttpMethod.Post, $"/vms/{Vm}/start/snapshots/{await SnapshotIdAsync(name)}/", null));
+        if (await NewNameAsync() is { } kept)
+        {
+            _snapshots[kept] = new Node(left, new(before, before));
+            _stands = name;
+        }
+        else
+        {
+            // Nothing is kept only where nothing would be lost.
+            Assert.Equal(_snapshots[left].Holds.Exactly, before);
+            StandOn(name);
+        }
+
+        _held = _snapshots[name].Holds.Exactly;
+        await IsOnAsync();
+    }
+
+    public async Task RestoreBackupAsync(string name, Disturbance disturbance)
+    {
+        Demand(await ActAsync("restore backup", disturbance, 900, HttpMethod.Post, $"/vms/{Vm}/backups/{_backups[name].Id}/", null));
+        _held = _backups[name].Holds.Exactly;
+        Assert.Equal(_held, await CounterAsync($"/vms/{Vm}/disks/"));
+        await SettleAsync();
+    }
+
+    /// <summary>The machine's process ends as in a crash, while nothing is done to it.</summary>
+    public async Task KillGuestAsync()
+    {
+        Tell("QEMU killed");
+        await KillProcessAsync();
+        await SettleAsync();
+    }
+
+    /// <summary>The service ends as in a crash, while it does nothing.</summary>
+    public async Task KillServiceAsync()
+    {
+        Tell("service killed");
+        await Host.KillAsync();
+        await Host.StartAsync();
+        await SettleAsync();
+    }
+
+    /// <summary>Everything that was kept is looked at once more: not one number more or less than at first. Then it all goes, and nothing
+    /// is left of it.</summary>
+    public async Task EndAsync()
+    {
+        await ReadKeptAsync(all: true);
+        List<(string Kind, string Name)> left = [.. Snapshots.Select(name => ("snapshot", name)), .. Copies.Select(name => ("copy", name)), .. Backups.Select(name => ("backup", name))];
+        var order = left.ToArray();
+        Random.Shuffle(order);
+        foreach (var (kind, name) in order)
+        {
+            switch (kind)
+            {
+                case "snapshot":
+                    await DeleteSnapshotAsync(name, Disturbance.None);
+                    break;
+                case "copy":
+                    Demand(await ActAsync("delete copy", Disturbance.None, 0, HttpMethod.Delete, $"/vms/{_copies[name].Id}/", null));
+                    _copies.Remove(name);
+                    break;
+                default:
+                    Demand(await ActAsync("delete backup", Disturbance.None, 0, HttpMethod.Delete, $"/vms/{Vm}/backups/{_backups[name].Id}/", null));
+                    _backups.Remove(name);
+                    break;
+            }
+        }
+
+        Assert.Empty(_snapshots);
+        Assert.Null(_stands);
+
+        // What all of it left of the machine's own disks is shown by one more copy.
+        await CopyAsync(Disturbance.None);
+        var last = _copies.Keys.Single();
+        Demand(await ActAsync("delete copy", Disturbance.None, 0, HttpMethod.Delete, $"/vms/{_copies[last].Id}/", null));
+        _copies.Remove(last);
+        await SettleAsync();
+        AssertNeverBack();
+    }
+
+    /// <summary>The machine goes, and nothing is left.</summary>
+    public async Task LeaveAsync()
+    {
+        await TurnOffAsync(Disturbance.None);
+        await Host.ChangeAsync(HttpMethod.Delete, $"/vms/{Vm}/", null, HttpStatusCode.NoContent);
+        Assert.Empty(Directory.GetFileSystemEntries(_places[1].Directory));
+        Assert.Empty(Directory.GetFileSystemEntries(_vault.Directory));
+        await _guests.AssertWholeAsync();
+    }
+
+    // A number may be on the disk before its line is on the console, and the next one on its way when that line is.
+    private const int Slack = 2;
+
+    private string Name(string stem) => string.Create(CultureInfo.InvariantCulture, $"{stem}{++_made}");
+
+    private void Count(string what)
+    {
+        lock (_done)
+        {
+            _done[what] = _done.GetValueOrDefault(what) + 1;
+        }
+    }
+
+    private void Tell(string what)
+    {
+        _told.Add(what);
+        Count(what);
+    }
+
+    /// <summary>The newest number that is flushed for certain.</summary>
+    private long Floor() => _isOn ? Math.Max(_held, RealGuests.LastFlushed(_guests.Serial(Vm))) : _held;
+
+    /// <summary>The newest number that can be on the disk.</summary>
+    private long Ceiling() => _isOn ? Floor() + Slack : _held;
+
+    private async Task<Outcome> ActAsync(string what, Disturbance disturbance, int longest, HttpMethod method, string path, string? xml)
+    {
+        disturbance = disturbance switch
+        {
+            Disturbance.GuestKilled when !_isOn => Disturbance.None,
+            Disturbance.BothKilled when !_isOn => Disturbance.ServiceKilled,
+            _ => disturbance,
+        };
+
+        var told = disturbance == Disturbance.None ? what : $"{what} ({disturbance})";
+        _told.Add(told);
+        Count(what);
+        var (status, body, response) = await Host.SendAsync(method, path, xml, ("Prefer", "respond-async"));
+        Assert.True(status == HttpStatusCode.Accepted, $"{method} {path}: {(int)status} {body}");
+        var operation = response.Headers.Location!.OriginalString;
+        if (disturbance != Disturbance.None)
+        {
+            // The moment is random on purpose: it is what the test varies, not what it waits for.
+            await Task.Delay(TimeSpan.FromMilliseconds(Random.Next(longest)), TimeProvider.System, Token);
+            var amid = IsUnfinished(await Host.GetXmlAsync(operation));
+            Count($"{disturbance}{(amid ? " in the middle" : " just after the end")}");
+            await DisturbAsync(disturbance, operation);
+        }
+
+        XElement seen = new("none");
+        await ServedMachines.EventuallyAsync(async () => !IsUnfinished(seen = await Host.GetXmlAsync(operation)), $"'{told}' ends: {seen}", 120);
+        Outcome outcome = new(seen.Element("state")!.Value, seen.Element("message")!.Value);
+        Assert.DoesNotContain("Needs attention", outcome.Message, StringComparison.Ordinal);
+        string[] allowed = disturbance switch
+        {
+            Disturbance.None or Disturbance.ServiceKilled => ["SUCCEEDED"],
+            Disturbance.Cancelled => ["SUCCEEDED", "CANCELLED"],
+            _ => ["SUCCEEDED", "FAILED"],
+        };
+        Assert.True(allowed.Contains(outcome.State), $"'{told}' ended as {outcome.State}: {outcome.Message}");
+        if (!outcome.Succeeded)
+        {
+            Count($"{disturbance}: {outcome.State}");
+            _told[^1] += $" {outcome.State}: {outcome.Message}";
+        }
+
+        return outcome;
+    }
+
+    private async Task DisturbAsync(Disturbance disturbance, string operation)
+    {
+        switch (disturbance)
+        {
+            case Disturbance.Cancelled:
+                await Host.SendAsync(HttpMethod.Delete, operation);
+                break;
+            case Disturbance.ServiceKilled:
+                await Host.KillAsync();
+                await Host.StartAsync();
+                break;
+            case Disturbance.GuestKilled:
+                await KillProcessAsync();
+                break;
+            case Disturbance.BothKilled:
+                await Host.KillAsync();
+                await KillProcessAsync();
+                await Host.StartAsync();
+                break;
+        }
+    }
+
+    private static bool IsUnfinished(XElement operation) => operation.Element("state")!.Value is "PENDING" or "RUNNING";
+
+    private static void Demand(Outcome outcome) => Assert.True(outcome.Succeeded, outcome.Message);
+
+    private async Task KillProcessAsync()
+    {
+        using var process = Process.GetProcessById(Assert.Single(Host.GuestProcesses()));
+        process.Kill();
+        await process.WaitForExitAsync(Token);
+        _isKilled = true;
+    }
+
+    /// <summary>After whatever was done: everything is as the model says, and the guest runs if it should.</summary>
+    private async Task SettleAsync()
+    {
+        await ReviveAsync();
+        if (_isOn && !_isPaused)
+        {
+            await GoesOnAsync();
+        }
+
+        await ReadKeptAsync(all: false);
+        await AssertTreeAsync();
+        await AssertPlacesAsync();
+    }
+
+    /// <summary>A guest that was killed has lost nothing that it flushed, and starts again.</summary>
+    private async Task ReviveAsync()
+    {
+        if (!_isOn || !_isKilled)
+        {
+            Assert.Equal(_isOn ? 1 : 0, Host.GuestProcesses().Count);
+            return;
+        }
+
+        await ServedMachines.EventuallyAsync(async () => await Host.StatusAsync(Vm) is not ("RUNNING" or "PAUSED"), "the end of QEMU is noticed");
+        await ReadWhatIsLeftAsync();
+        Demand(await ActAsync("start", Disturbance.None, 0, HttpMethod.Post, $"/vms/{Vm}/start/", null));
+        await IsOnAsync(settle: false);
+    }
+
+    private async Task ReadWhatIsLeftAsync()
+    {
+        AssertNeverBack();
+        var floor = Floor();
+        _isOn = _isPaused = false;
+        _held = await CounterAsync($"/vms/{Vm}/disks/");
+        Assert.True(_held >= floor && _held <= floor + Slack, $"The guest had flushed {floor}, its disk holds {_held}.");
+    }
+
+    private async Task IsOnAsync(bool settle = true)
+    {
+        _isOn = true;
+        _isPaused = _isKilled = false;
+        _started = _held;
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(_guests.Serial(Vm).Contains(ResumesMark, StringComparison.Ordinal)), "the guest finds its counter", 180);
+        await GoesOnAsync();
+        AssertNeverBack();
+        if (settle)
+        {
+            await SettleAsync();
+        }
+    }
+
+    private async Task GoesOnAsync()
+    {
+        var floor = Floor();
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(_guests.Serial(Vm)) > floor), $"the guest goes on from {floor}", 120);
+        _held = Floor();
+    }
+
+    /// <summary>The guest found exactly what its disk held, and its counter only ever went on, number by number.</summary>
+    private void AssertNeverBack()
+    {
+        var serial = _guests.Serial(Vm);
+        var lines = serial[..(serial.LastIndexOf('\n') + 1)].Split('\n');
+        long last = -1;
+        foreach (var line in lines)
+        {
+            if (line.StartsWith(ResumesMark, StringComparison.Ordinal))
+            {
+                last = Number(line, ResumesMark);
+                Assert.True(last == _started, $"The guest resumed at {last}, and its disk had held {_started}.");
+            }
+            else if (line.StartsWith(FlushedMark, StringComparison.Ordinal))
+            {
+                Assert.Equal(last + 1, Number(line, FlushedMark));
+                last++;
+            }
+        }
+
+        static long Number(string line, string mark) => long.Parse(line[mark.Length..].Trim(), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Adds the snapshot that takes over where overlays could not be merged back.</summary>
+    private async Task KeepAsync(Outcome outcome, long from)
+    {
+        if (outcome.Message.Contains("are kept as its snapshot", StringComparison.Ordinal) && await NewNameAsync() is { } kept)
+        {
+            Count("overlays kept as a snapshot");
+            _snapshots[kept] = new Node(_stands, new(from, Ceiling()));
+            _stands = kept;
+        }
+    }
+
+    private async Task<string?> NewNameAsync() => (await Host.GetXmlAsync($"/vms/{Vm}/snapshots/")).Elements("snapshot")
+        .Select(snapshot => snapshot.Element("name")!.Value).SingleOrDefault(name => !_snapshots.ContainsKey(name));
+
+    private Task<string> SnapshotIdAsync(string name) => IdAsync($"/vms/{Vm}/snapshots/", "snapshot", name);
+
+    private async Task<string> IdAsync(string path, string element, string name) =>
+        (await Host.GetXmlAsync(path)).Elements(element).Single(one => one.Element("name")!.Value == name).Attribute("id")!.Value;
+
+    /// <summary>What leaves the place where the machine stands may leave a hidden snapshot with a single one upon it, which is merged then.</summary>
+    private void StandOn(string name)
+    {
+        var left = _stands;
+        _stands = name;
+        Collapse(left);
+    }
+
+    private void Drop(string name)
+    {
+        var node = _snapshots[name];
+        if (Children(name) > 1)
+        {
+            _snapshots[name] = node with { Hidden = true };
+            return;
+        }
+
+        Remove(name);
+        Collapse(node.Parent);
+    }
+
+    private void Collapse(string? name)
+    {
+        if (name is not null && _snapshots[name].Hidden && Children(name) < 2)
+        {
+            Remove(name);
+        }
+    }
+
+    private void Remove(string name)
+    {
+        _snapshots.Remove(name, out var node);
+        foreach (var child in _snapshots.Where(one => one.Value.Parent == name).Select(one => one.Key).ToList())
+        {
+            _snapshots[child] = _snapshots[child] with { Parent = node!.Parent };
+        }
+
+        if (_stands == name)
+        {
+            _stands = node!.Parent;
+        }
+    }
+
+    private int Children(string name) => _snapshots.Values.Count(node => node.Parent == name) + (_stands == name ? 1 : 0);
+
+    private async Task AssertTreeAsync()
+    {
+        var seen = (await Host.GetXmlAsync($"/vms/{Vm}/snapshots/")).Elements("snapshot").ToList();
+        var names = seen.ToDictionary(one => one.Attribute("id")!.Value, one => one.Element("name")!.Value);
+        Assert.Equal(Snapshots, names.Values.Order(StringComparer.Ordinal));
+        foreach (var one in seen)
+        {
+            var parent = _snapshots[one.Element("name")!.Value].Parent;
+            while (parent is not null && _snapshots[parent].Hidden)
+            {
+                parent = _snapshots[parent].Parent;
+            }
+
+            Assert.Equal(parent, one.Element("parent")!.Value is { Length: > 0 } shown ? names[shown] : null);
+        }
+    }
+
+    /// <summary>The files are those of the rows, the service finds nothing amiss, and nothing is still at work.</summary>
+    private async Task AssertPlacesAsync()
+    {
+        List<string> listed = [];
+        foreach (var path in (string[])[$"/vms/{Vm}/disks/", .. _copies.Values.Select(copy => $"/vms/{copy.Id}/disks/")])
+        {
+            listed.AddRange((await Host.GetXmlAsync(path)).Elements("disk").Select(FileOf));
+        }
+
+        foreach (var name in Snapshots)
+        {
+            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/snapshots/{await SnapshotIdAsync(name)}/")).Elements("disk").Select(FileOf));
+        }
+
+        foreach (var backup in _backups.Values)
+        {
+            listed.Add($"{backup.Id}.backup.json");
+            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/backups/{backup.Id}/")).Elements("disk").Select(FileOf));
+        }
+
+        listed.AddRange((await Host.GetXmlAsync($"/templates/{_guests.Template}/disks/")).Elements("disk").Select(FileOf));
+        var files = _places.Append(_vault).SelectMany(place => Directory.GetFileSystemEntries(place.Directory)).Select(path => Path.GetFileName(path)!).ToList();
+        Assert.Empty(listed.Except(files));
+
+        // What users do not see are the disks of hidden snapshots.
+        Assert.True(listed.Count + (2 * _snapshots.Values.Count(node => node.Hidden)) == files.Count, $"Listed are {string.Join(", ", listed)}; there are {string.Join(", ", files.Except(listed))} besides, with {_snapshots.Values.Count(node => node.Hidden)} hidden snapshots.");
+
+        // A lock that no operation holds is a finding, too.
+        var found = (await Host.GetXmlAsync("/consistency/")).Elements().ToList();
+        Assert.True(found.Count == 0, string.Join('\n', found));
+        Assert.DoesNotContain((await Host.GetXmlAsync("/operations/")).Elements(), IsUnfinished);
+    }
+
+    /// <summary>What was kept holds a number between the operation's beginning and its end, and that number ever after.</summary>
+    private async Task ReadKeptAsync(bool all)
+    {
+        foreach (var name in Snapshots.Where(name => all || !_snapshots[name].Holds.IsExact))
+        {
+            _snapshots[name] = _snapshots[name] with { Holds = await ReadAsync($"snapshot {name}", _snapshots[name].Holds, $"/vms/{Vm}/disks/snapshots/{await SnapshotIdAsync(name)}/") };
+        }
+
+        foreach (var (name, copy) in _copies.Where(one => all || !one.Value.Holds.IsExact).ToList())
+        {
+            _copies[name] = copy with { Holds = await ReadAsync($"copy {name}", copy.Holds, $"/vms/{copy.Id}/disks/") };
+        }
+
+        foreach (var (name, backup) in _backups.Where(one => all || !one.Value.Holds.IsExact).ToList())
+        {
+            _backups[name] = backup with { Holds = await ReadAsync($"backup {name}", backup.Holds, $"/vms/{Vm}/disks/backups/{backup.Id}/") };
+            await AssertChecksumsAsync(backup.Id);
+        }
+    }
+
+    private async Task<Interval> ReadAsync(string what, Interval expected, string disks)
+    {
+        var held = await CounterAsync(disks);
+        Assert.True(held >= expected.From && held <= expected.To, $"The {what} holds {held}, and not a number from {expected.From} to {expected.To}.");
+        Count("images read");
+        return new(held, held);
+    }
+
+    /// <summary>Reads a list of disks: the first must be the guest's own, unchanged, the second's counter whole.</summary>
+    private async Task<long> CounterAsync(string path)
+    {
+        var disks = (await Host.GetXmlAsync(path)).Elements("disk").ToList();
+        Assert.Equal(2, disks.Count);
+        var compared = await new ProcessRunner().RunAsync(
+            new() { FileName = "qemu-img", Arguments = ["compare", "-U", "-f", "raw", "-F", disks[0].Element("format")!.Value, GuestImage.Require(), PathOf(disks[0])] }, Token);
+        Assert.True(compared.ExitCode == 0, $"The boot disk {PathOf(disks[0])} is not what it was: {compared.Output} {compared.Error}");
+        var raw = Path.Combine(Host.DataDirectory, "judged.raw");
+        await ToolAsync("qemu-img", "convert", "-U", "-f", disks[1].Element("format")!.Value, "-O", "raw", PathOf(disks[1]), raw);
+        try
+        {
+            return await GuestCounter.ReadNewestAsync(raw, Token);
+        }
+        finally
+        {
+            File.Delete(raw);
+        }
+    }
+
+    private async Task AssertChecksumsAsync(string backup)
+    {
+        using var description = JsonDocument.Parse(await File.ReadAllBytesAsync(Path.Combine(_vault.Directory, $"{backup}.backup.json"), Token));
+        foreach (var image in description.RootElement.GetProperty("images").EnumerateArray())
+        {
+            await using var file = File.OpenRead(Path.Combine(_vault.Directory, image.GetProperty("file").GetString()!));
+            Assert.Equal(image.GetProperty("sha256").GetString(), Convert.ToHexStringLower(await SHA256.HashDataAsync(file, Token)));
+        }
+    }
+
+    private static string FileOf(XElement disk) => $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}";
+
+    private string PathOf(XElement disk) => _places.Append(_vault).Select(place => Path.Combine(place.Directory, FileOf(disk))).Single(File.Exists);
+
+    private static async Task ToolAsync(string program, params string[] arguments) =>
+        (await new ProcessRunner().RunAsync(new() { FileName = program, Arguments = arguments }, Token)).EnsureSuccess();
+
+    private sealed record Outcome(string State, string Message)
+    {
+        public bool Succeeded => State == "SUCCEEDED";
+    }
+
+    private readonly record struct Interval(long From, long To)
+    {
+        public bool IsExact => From == To;
+
+        public long Exactly => IsExact ? From : throw new InvalidOperationException("It was not read yet.");
+    }
+
+    private sealed record Node(string? Parent, Interval Holds, bool Hidden = false);
+
+    private sealed record Kept(string Id, Interval Holds);
+}
