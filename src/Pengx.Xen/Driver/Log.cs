@@ -39,4 +39,16 @@ internal static partial class Log
 
     [LoggerMessage(3111, LogLevel.Warning, "Guests get no VNC console: the QEMU of Xen here cannot keep one behind a password ({Obstacle}). Consoles without one, on 127.0.0.1, have to be asked for")]
     public static partial void NoVncPasswords(ILogger logger, string obstacle);
+
+    [LoggerMessage(3112, LogLevel.Warning, "Domain {Domain}: what an interrupted change of its disks left could not be seen to")]
+    public static partial void SettleFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3113, LogLevel.Warning, "Domain {Domain}: QEMU keeps node {Node} open: {Refusal}")]
+    public static partial void NodeKept(ILogger logger, DomainId domain, string node, string refusal);
+
+    [LoggerMessage(3114, LogLevel.Error, "Domain {Domain}: libxl did not take its changed disks, so its monitor was ended: this service builds it again when its guest reboots")]
+    public static partial void MonitorEnded(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3115, LogLevel.Warning, "Domain {Domain}: xenstore could not be told of its changed disks")]
+    public static partial void NoteFailed(ILogger logger, DomainId domain, Exception exception);
 }

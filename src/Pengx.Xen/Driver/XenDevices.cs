@@ -14,6 +14,14 @@ internal sealed record XenDevice(int Number, XenstorePath Record, XenstorePath? 
 
     public string? Vdev => Values.GetValueOrDefault("dev");
 
+    public bool IsCdrom => Values.GetValueOrDefault("device-type") == "cdrom";
+
+    /// <summary>Whether the guest may only read a disk.</summary>
+    public bool IsReadOnly => Values.GetValueOrDefault("mode") == "r";
+
+    /// <summary>Whether QEMU serves a disk, and not the kernel.</summary>
+    public bool IsServedByQemu => Backend is { } backend && backend.ToString().Contains("/backend/qdisk/", StringComparison.Ordinal);
+
     public MacAddress? Mac => MacAddress.TryParse(Values.GetValueOrDefault("mac"), out var mac) ? mac : null;
 
     /// <summary>Which disk it is, where this driver plugged it in.</summary>
@@ -45,6 +53,37 @@ internal static class XenDevices
 
     public static Task<IReadOnlyList<XenDevice>> ListNicsAsync(IXenstoreClient store, int domain, CancellationToken cancellationToken) =>
         ListAsync(store, domain, Nics, cancellationToken);
+
+    /// <summary>Notes which disk a device is and what lies behind it. libxl does not learn by itself that QEMU has changed over to another image.</summary>
+    /// <param name="store">xenstore.</param>
+    /// <param name="device">The device; one that is gone is left alone.</param>
+    /// <param name="disk">The disk.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static Task NoteAsync(IXenstoreClient store, XenDevice device, DomainDisk disk, CancellationToken cancellationToken)
+    {
+        // As libxl writes it for what QEMU serves.
+        var top = disk.Layers[0];
+        var parameters = $"{(top.Format == DiskFormat.Raw ? "aio" : top.Format.Name)}:{top.Location}";
+        return store.TransactAsync(
+            async (transaction, token) =>
+            {
+                if (device.Backend is not { } backend
+                    || await transaction.FindAsync(device.Record / "dev", token).ConfigureAwait(false) is null
+                    || await transaction.FindAsync(backend / "params", token).ConfigureAwait(false) is null)
+                {
+                    return false;
+                }
+
+                await transaction.WriteAsync(device.Record / DiskMark, disk.Id.ToString(), token).ConfigureAwait(false);
+                foreach (var place in new[] { device.Record, backend })
+                {
+                    await transaction.WriteAsync(place / "params", parameters, token).ConfigureAwait(false);
+                }
+
+                return true;
+            },
+            cancellationToken);
+    }
 
     /// <summary>Where a device stands: what its backend says of itself.</summary>
     public static async Task<int?> FindStateAsync(IXenstoreClient store, XenDevice device, CancellationToken cancellationToken) =>

@@ -16,6 +16,11 @@ internal sealed partial class XenDomain
             throw new WrongStateException($"Domain {id} cannot be moved: only one that runs can.");
         }
 
+        if (Changes().Count > 0)
+        {
+            throw new WrongStateException($"Domain {id} cannot be moved while layers of its disks are being merged.");
+        }
+
         if (definition.PciDevices.Count > 0)
         {
             throw new WrongStateException($"Domain {id} cannot be moved: it has devices of this host ({string.Join(", ", definition.PciDevices)}).");

@@ -81,18 +81,17 @@ internal sealed partial class XenDomain
     private async Task<(long Read, long Written)> ReadQemuTrafficAsync(CancellationToken cancellationToken)
     {
         // A guest whose disks the kernel serves has no QEMU.
-        if (!File.Exists(_files.MonitorSocket))
+        if (!_monitor.IsThere)
         {
             return (0, 0);
         }
 
         try
         {
-            var options = new QmpClientOptions { Logger = environment.Logger, TimeProvider = environment.Time };
-            var client = await QmpClient.ConnectAsync(_files.MonitorSocket, options, cancellationToken).ConfigureAwait(false);
-            await using (client.ConfigureAwait(false))
+            var lease = await _monitor.OpenAsync(cancellationToken).ConfigureAwait(false);
+            await using (lease.ConfigureAwait(false))
             {
-                var disks = await client.ExecuteAsync(QmpCommands.QueryBlockStats, new(), cancellationToken).ConfigureAwait(false);
+                var disks = await lease.Client.ExecuteAsync(QmpCommands.QueryBlockStats, new(), cancellationToken).ConfigureAwait(false);
                 return (disks.Sum(disk => disk.Stats.ReadBytes), disks.Sum(disk => disk.Stats.WrittenBytes));
             }
         }

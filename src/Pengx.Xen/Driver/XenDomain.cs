@@ -7,6 +7,7 @@ internal sealed partial class XenDomain(DomainId id, XenEnvironment environment,
 
     private readonly DomainTurns _turns = new(id, detached);
     private readonly XenFiles _files = environment.Places.Of(id);
+    private readonly XenMonitor _monitor = new(environment.Places.Of(id).MonitorSocket, new() { Logger = environment.Logger, TimeProvider = environment.Time });
 
     public void Dispose() => _turns.Dispose();
 

@@ -21,6 +21,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
     private readonly Dictionary<DomainId, XenRun> _runs = [];
     private readonly Dictionary<DomainId, XlListEntry> _rows = [];
     private readonly Dictionary<DomainId, int> _building = [];
+    private readonly Dictionary<DomainId, int> _held = [];
     private readonly HashSet<Task> _background = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _reading = Task.CompletedTask;
@@ -124,6 +125,27 @@ internal sealed class XenDomainTable : IAsyncDisposable
             }
 
             await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Says that a domain's processors stand still for a moment of ours: nobody shall see it paused.</summary>
+    /// <param name="id">The domain.</param>
+    /// <param name="domain">Its number.</param>
+    public void Hold(DomainId id, int domain)
+    {
+        lock (_gate)
+        {
+            _held[id] = domain;
+        }
+    }
+
+    /// <summary>Ends <see cref="Hold"/>: whatever state it is in by now is seen with the next reading.</summary>
+    /// <param name="id">The domain.</param>
+    public void Release(DomainId id)
+    {
+        lock (_gate)
+        {
+            _held.Remove(id);
         }
     }
 
@@ -269,6 +291,11 @@ internal sealed class XenDomainTable : IAsyncDisposable
             // xl is still building it, even where the old one's end was not seen.
             Leave(run);
             return;
+        }
+
+        if (state == VmState.Paused && _held.TryGetValue(id, out var held) && held == row!.Domain)
+        {
+            state = VmState.Running;
         }
 
         if (state is { } now)

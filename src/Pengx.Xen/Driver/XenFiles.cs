@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Pengx.Xen;
 
 /// <summary>The files of one domain. All paths are made of our directories and the UUID, never of a user's text.</summary>
@@ -12,6 +14,9 @@ internal sealed class XenFiles(string stateDirectory, string runDirectory, Domai
 
     /// <summary>Where the guest's QEMU opens our monitor, if it has a QEMU; by it that process is found, too.</summary>
     public string MonitorSocket => Path.Combine(runDirectory, $"{id}.qmp");
+
+    /// <summary>What of the run must be known while its disks change; it lies beside the socket, since it ends with the host's run, too.</summary>
+    private string RunRecordPath => Path.Combine(runDirectory, $"{id}.json");
 
     public bool IsDefined => File.Exists(DefinitionPath);
 
@@ -43,10 +48,40 @@ internal sealed class XenFiles(string stateDirectory, string runDirectory, Domai
     public void PrepareRun()
     {
         Directory.CreateDirectory(runDirectory, Private);
-        File.Delete(MonitorSocket);
+        DeleteRun();
     }
 
-    public void DeleteRun() => File.Delete(MonitorSocket);
+    public void DeleteRun()
+    {
+        File.Delete(MonitorSocket);
+        File.Delete(RunRecordPath);
+    }
+
+    /// <exception cref="HypervisorException">The file is damaged.</exception>
+    public XenRunRecord? ReadRunRecord()
+    {
+        try
+        {
+            return DurableFile.Read(RunRecordPath, XenJsonContext.Default.XenRunRecord);
+        }
+        catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new HypervisorException($"What was recorded of the run of domain {id} cannot be read: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Replaces the record; one that has nothing to tell is removed.</summary>
+    public async Task WriteRunRecordAsync(XenRunRecord record)
+    {
+        if (record is { IsHeld: false, Changes.Count: 0 })
+        {
+            File.Delete(RunRecordPath);
+        }
+        else
+        {
+            await DurableFile.WriteAsync(RunRecordPath, record, XenJsonContext.Default.XenRunRecord, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
 
     public void DeleteAll()
     {

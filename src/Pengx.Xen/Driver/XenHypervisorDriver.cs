@@ -7,7 +7,7 @@ namespace Pengx.Xen;
 
 /// <summary>The hypervisor driver for Xen: domains by xl, their state by xl and xenstore, events by xenstore's watches. Guests outlive
 /// this service and are taken up again by <see cref="IHypervisorDriver.StartAsync"/>.</summary>
-public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ILiveMigration
+public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ILiveMigration, ILiveDisks
 {
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
@@ -123,7 +123,13 @@ public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, 
         try
         {
             _environment = environment;
+            var changing = FindChanging(table);
             await table.StartAsync(cancellationToken).ConfigureAwait(false);
+            foreach (var id in changing)
+            {
+                await Started(id).TakeUpAsync(cancellationToken).ConfigureAwait(false);
+            }
+
             var info = await _xl.GetInfoAsync(cancellationToken).ConfigureAwait(false);
             _load.Take(await _xl.ListAsync(cancellationToken).ConfigureAwait(false), info.Cpus);
             foreach (var advice in XenHostAdvice.Find(info.Values.GetValueOrDefault("xen_commandline", "")))
@@ -171,7 +177,7 @@ public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, 
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ILiveMigration) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ILiveMigration) || typeof(TFeature) == typeof(ILiveDisks) ? this as TFeature : null;
         return feature is not null;
     }
 
@@ -267,6 +273,21 @@ public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, 
     /// <inheritdoc/>
     Task ILiveMigration.MigrateAsync(DomainId id, string host, CancellationToken cancellationToken) => Started(id).MigrateAsync(host, cancellationToken);
 
+    /// <inheritdoc/>
+    Task<IReadOnlyList<DomainDisk>> ILiveDisks.ReadAsync(DomainId id, CancellationToken cancellationToken) => Started(id).ReadDisksAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    Task<bool> ILiveDisks.OverlayAsync(DomainId id, IReadOnlyList<DiskReplacement> disks, bool quiesce, CancellationToken cancellationToken) =>
+        Started(id).OverlayAsync(disks, cancellationToken);
+
+    /// <inheritdoc/>
+    Task ILiveDisks.CommitAsync(DomainId id, DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).CommitAsync(disk, limits, progress, cancellationToken);
+
+    /// <inheritdoc/>
+    Task ILiveDisks.StreamAsync(DomainId id, DiskReplacement disk, LiveDiskLimits? limits, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).StreamAsync(disk, limits, progress, cancellationToken);
+
     /// <summary>Lets go of all domains; they go on running.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -309,6 +330,32 @@ public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, 
         }
 
         return guests;
+    }
+
+    /// <summary>The domains whose disks were being changed when the last service ended. None of them is seen paused for that.</summary>
+    private List<DomainId> FindChanging(XenDomainTable table)
+    {
+        List<DomainId> changing = [];
+        foreach (var id in _places.ListDefined())
+        {
+            try
+            {
+                if (_places.Of(id).ReadRunRecord() is { } record)
+                {
+                    changing.Add(id);
+                    if (record.IsHeld)
+                    {
+                        table.Hold(id, record.Domain);
+                    }
+                }
+            }
+            catch (HypervisorException exception)
+            {
+                Log.SettleFailed(_logger, id, exception);
+            }
+        }
+
+        return changing;
     }
 
     private string KindName() => _options.Guests.Kind.ToString().ToUpperInvariant();

@@ -72,6 +72,38 @@ internal sealed class XenTestHost : IAsyncDisposable
     public static DomainDisk DiskOf(DiskId id, string path, string vdev, DiskFormat format = DiskFormat.Raw) =>
         new() { Id = id, Layers = [new(new FileLocation(path), format)], Vdev = vdev };
 
+    /// <summary>An empty overlay on an image.</summary>
+    public async Task<DiskLayer> CreateOverlayAsync(DiskLayer backing, DiskId id)
+    {
+        var path = _guests.PathOf($"{id}.qcow2");
+        await LabHost.OutputAsync("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing.Format.Name, "-b", backing.Location.ToString()!, path);
+        return new(new FileLocation(path), DiskFormat.Qcow2);
+    }
+
+    /// <summary>The newest number that a PV or PVH guest has said to be flushed, by now.</summary>
+    /// <param name="name">Its domain's name.</param>
+    public static long NewestFlushed(string name) => Numbers(name, "PENGX-GUEST flushed ").DefaultIfEmpty().Max();
+
+    /// <summary>The number that a PV or PVH guest found on its disk when it started last.</summary>
+    /// <param name="name">Its domain's name.</param>
+    public static long ResumedAt(string name) => Numbers(name, "PENGX-GUEST counter resumes at ").Last();
+
+    /// <summary>Waits until a PV or PVH guest has flushed a number that it began after the call, and tells it.</summary>
+    /// <param name="id">The guest.</param>
+    /// <param name="name">Its domain's name; made of its UUID unless said.</param>
+    public static async Task<long> FlushAnotherAsync(DomainId id, string? name = null)
+    {
+        name ??= XlName.For(id).Value;
+        var known = NewestFlushed(name);
+        return await LabHost.UntilAsync($"flushed beyond {known + 1}", () => Task.FromResult(NewestFlushed(name)), newest => newest >= known + 2);
+    }
+
+    private static IEnumerable<long> Numbers(string name, string said) =>
+        from line in LabGuests.ConsoleOf(name).Split('\n')[..^1]
+        let start = line.IndexOf(said, StringComparison.Ordinal)
+        where start >= 0 && long.TryParse(line.AsSpan(start + said.Length).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out _)
+        select long.Parse(line.AsSpan(start + said.Length).Trim(), CultureInfo.InvariantCulture);
+
     /// <summary>Where a guest counts.</summary>
     public string CounterOf(DomainId id) => _counters[id];
 

@@ -58,6 +58,12 @@ internal sealed partial class FakeXen
             await File.WriteAllTextAsync(arguments[1]["unix:".Length..].Split(',')[0], "", CancellationToken.None);
         }
 
+        if (Guests.RunsMachines)
+        {
+            var socket = document.FindTexts("device_model_args")[1]["unix:".Length..].Split(',')[0];
+            domain.Machine = await FakeMachine.StartAsync(configuration, socket, SerialOf(domain.Id), Guests.EmulatesDrives);
+        }
+
         _store.FireSpecial("@introduceDomain");
         if (WhileBuilt is { } building)
         {
@@ -160,6 +166,8 @@ internal sealed partial class FakeXen
 
             domain.Monitor?.Dispose();
             domain.Monitor = null;
+            domain.Machine?.Dispose();
+            domain.Machine = null;
             if (domain.Qemu is { } qemu)
             {
                 domain.Qemu = null;

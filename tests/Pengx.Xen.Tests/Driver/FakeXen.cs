@@ -108,11 +108,19 @@ internal sealed partial class FakeXen : IProcessRunner, IAsyncDisposable
             return new(command, answer.ExitCode, "", answer.Error);
         }
 
+        if (arguments is ["pause" or "unpause", var paused] && Domains.FirstOrDefault(domain => Number(domain.Number) == paused) is { Machine: { } machine })
+        {
+            await machine.SwitchAsync(arguments[0] == "pause");
+        }
+
         var (code, output, error) = arguments[0] == "create"
             ? await CreateAsync(arguments, cancellationToken)
             : Answer(arguments);
         return new(command, code, output, error);
     }
+
+    /// <summary>What a real guest has said, through all its domains.</summary>
+    public string SerialOf(DomainId id) => _folder.At($"{id}.serial");
 
     /// <summary>Lets a guest end, as Xen notices it.</summary>
     /// <param name="number">The domain.</param>
@@ -185,6 +193,11 @@ internal sealed partial class FakeXen : IProcessRunner, IAsyncDisposable
         }
 
         await Task.WhenAll(acting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var domain in Domains)
+        {
+            domain.Machine?.Dispose();
+        }
+
         foreach (var process in Domains.SelectMany(domain => new[] { domain.Monitor, domain.Qemu }).OfType<StandInProcess>().Concat(_strays))
         {
             process.Dispose();

@@ -34,6 +34,12 @@ internal sealed class FakeGuest
     public bool HasQemu { get; set; }
 
     public bool DoesQemuOutlive { get; set; }
+
+    /// <summary>Whether they are real guests, each in a QEMU of its own.</summary>
+    public bool RunsMachines { get; set; }
+
+    /// <summary>Whether a real guest's first disk is behind an emulated drive, too, as before an HVM guest's own driver takes over.</summary>
+    public bool EmulatesDrives { get; set; }
 }
 
 /// <summary>A domain of a <see cref="FakeXen"/>.</summary>
@@ -70,6 +76,8 @@ internal sealed class FakeXenDomain(int number, XlConfigDocument document, strin
     public StandInProcess? Monitor { get; set; }
 
     public StandInProcess? Qemu { get; set; }
+
+    public FakeMachine? Machine { get; set; }
 
     public string Path => string.Create(CultureInfo.InvariantCulture, $"/local/domain/{Number}");
 
