@@ -7,7 +7,7 @@ export LC_ALL=C.UTF-8 DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_U
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname -- "$here")
-limit=${PENGX_TEST_TIMEOUT:-900} # seconds for one test project
+limit=${PENGX_TEST_TIMEOUT:-1800} # seconds for one test project
 lab=false
 filter=
 for argument in "$@"; do
