@@ -35,6 +35,12 @@ if (args is ["list-path"])
     return;
 }
 
+if (args is ["list-http", var service])
+{
+    await ServedListMeasurement.RunAsync(service);
+    return;
+}
+
 if (args is ["xml-lists"])
 {
     await XmlListComparison.RunAsync();

@@ -349,6 +349,40 @@ public sealed class AnswerTests
     }
 
     [Fact]
+    public async Task A_slow_list_may_take_longer_than_the_limit_for_a_silence()
+    {
+        var taken = new SemaphoreSlim(0);
+        await using var server = new RawServer(async (_, answer) =>
+        {
+            await answer.WriteAsync("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n");
+            await answer.WriteChunkAsync("<vms>");
+            for (var number = 0; number < 5; number++)
+            {
+                await answer.WriteChunkAsync($"<vm id='{A}'><name>{number}");
+                await answer.WriteChunkAsync("</name></vm>");
+                await taken.WaitAsync(answer.Stopped);
+            }
+
+            await answer.WriteChunkAsync("</vms>");
+            await answer.WriteAsync("0\r\n\r\n");
+        });
+        var time = new FakeTimeProvider();
+        var names = new List<string>();
+        await using var machines = Clients.Of(server, options => options.Timeout = TimeSpan.FromSeconds(5), time).Machines.ListAsync(Token).GetAsyncEnumerator(Token);
+        var next = machines.MoveNextAsync().AsTask();
+        while (await next)
+        {
+            names.Add(machines.Current.Name);
+            next = machines.MoveNextAsync().AsTask();
+            time.Advance(TimeSpan.FromSeconds(4));
+            Assert.False(next.IsCompleted);
+            taken.Release();
+        }
+
+        Assert.Equal(["0", "1", "2", "3", "4"], names);
+    }
+
+    [Fact]
     public async Task What_the_caller_does_between_items_is_no_silence()
     {
         await using var server = new RawServer(RawServer.Xml($"<vms><vm id='{A}'/><vm id='{B}'/></vms>"));
