@@ -13,7 +13,7 @@ internal static class AuthorizedKeysFile
     private const UnixFileMode OthersWrite = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
     private const UnixFileMode OwnersFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
-    /// <summary>Puts keys into the block, in one go and for good; does nothing where they are there already.</summary>
+    /// <summary>Puts keys into the block of a file that is its owner's alone, in one go and for good; does nothing where that is so already.</summary>
     /// <param name="path">The file; it is made where there is none and there are keys.</param>
     /// <param name="keys">The keys, checked, a line each.</param>
     /// <returns>Whether the file was written.</returns>
@@ -28,7 +28,7 @@ internal static class AuthorizedKeysFile
             CheckDirectory(directory);
             var old = Read(path);
             var content = Merge(old ?? [], keys, path);
-            if (content.AsSpan().SequenceEqual(old ?? []))
+            if (content.AsSpan().SequenceEqual(old ?? []) && (keys.Count == 0 || HostFile.Status(path)?.Mode == OwnersFile))
             {
                 return false;
             }

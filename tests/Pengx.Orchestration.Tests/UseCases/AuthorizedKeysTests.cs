@@ -80,6 +80,19 @@ public sealed class AuthorizedKeysTests
     }
 
     [Fact]
+    public async Task A_right_file_that_others_can_read_or_write_is_its_owners_alone_again()
+    {
+        await using var world = new World();
+        Lay(world, $"mine\n{Block(s_first)}");
+        File.SetUnixFileMode(world.AuthorizedKeys, OwnersFile | UnixFileMode.GroupRead | UnixFileMode.OtherRead | UnixFileMode.OtherWrite);
+        await world.StartAsync();
+        await world.AddPeerAsync("pm2", s_first);
+        Assert.DoesNotContain("up to date", (await UpdateAsync(world)).Message, StringComparison.Ordinal);
+        Assert.Equal($"mine\n{Block(s_first)}", await File.ReadAllTextAsync(world.AuthorizedKeys, Token));
+        Assert.Equal(OwnersFile, File.GetUnixFileMode(world.AuthorizedKeys));
+    }
+
+    [Fact]
     public async Task Without_keys_there_is_no_block_and_no_file_is_made()
     {
         await using var world = new World();
