@@ -79,19 +79,6 @@ internal static class BlockNodes
         return [storage, format];
     }
 
-    /// <summary>The format node of a layer as it is open now, writable, with which it can be opened anew.</summary>
-    /// <param name="node">The node.</param>
-    /// <param name="beneath">The node that it is backed by.</param>
-    public static JsonObject DescribeOpen(QmpBlockGraphNode node, string beneath) => new()
-    {
-        ["driver"] = node.Info.Driver,
-        ["node-name"] = node.Name,
-        ["read-only"] = false,
-        ["discard"] = "unmap",
-        ["file"] = node.Children.First(child => child.Role == "file").Node,
-        ["backing"] = beneath,
-    };
-
     /// <summary>How an image's header names a layer that it is backed by: what QEMU writes there when a merge or a pull links it anew.</summary>
     /// <param name="layer">The layer.</param>
     public static string BackingName(DiskLayer layer) => layer.Location switch

@@ -268,7 +268,7 @@ internal sealed partial class QemuDomain
         var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
         var jobId = JobIdOf(target.Origin, move, isCommit);
-        var taker = isCommit || !isToDo ? null : BlockNodes.DescribeOpen(target.Chain[move.First - 1], target.Chain[move.First].Name);
+        var taker = isCommit || !isToDo ? null : target.Chain[move.First - 1].DescribeOpen();
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
         var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
         if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
@@ -370,7 +370,7 @@ internal sealed partial class QemuDomain
                 state =>
                 {
                     last = state;
-                    return state.IsReady || state.IsConcluded || state.Status == QmpJobStatus.Pending;
+                    return state.IsReady || state.IsConcluded || (begun.Taker is not null && state.Status == QmpJobStatus.Pending);
                 },
                 progress is null ? null : new ByteRelay(progress),
                 either.Token).ConfigureAwait(false);
@@ -488,13 +488,12 @@ internal sealed partial class QemuDomain
         }
     }
 
-    /// <summary>Lets a stream that has pulled everything in take its end. QEMU keeps in memory where in a qcow2 image the pulled data lies
-    /// until the guest flushes, which it may never do on a disk that it only reads; what lay beneath is gone by then.</summary>
+    /// <summary>Lets a stream that has pulled everything in take its end.</summary>
     private async Task FinalizeAsync(DiskJob begun, string verb)
     {
         try
         {
-            await begun.Client.ExecuteAsync(QmpCommands.BlockdevReopen, QmpArguments.Create(new JsonObject { ["options"] = new JsonArray(begun.Taker) }), CancellationToken.None).ConfigureAwait(false);
+            await new QmpBlockOperations(new(begun.Client)).FinalizeStreamAsync(begun.Job, begun.Taker, CancellationToken.None).ConfigureAwait(false);
         }
         catch (QmpCommandException exception)
         {
@@ -502,7 +501,6 @@ internal sealed partial class QemuDomain
             throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Message}", exception);
         }
 
-        await begun.Job.FinalizeAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
             await begun.Job.WaitUntilAsync(static state => state.IsConcluded, null, CancellationToken.None).ConfigureAwait(false);

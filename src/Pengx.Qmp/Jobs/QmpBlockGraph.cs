@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 
 namespace Pengx.Qmp;
@@ -117,6 +118,22 @@ public sealed record QmpBlockGraphNode
 
     /// <summary>What it uses; empty too where QEMU does not tell.</summary>
     public required IReadOnlyList<QmpBlockEdge> Children { get; init; }
+
+    /// <summary>The options with which a writable image that lies upon another can be opened anew, as <c>blockdev-reopen</c> takes them.
+    /// Discards go through to its storage then.</summary>
+    /// <returns><see langword="null"/> where nothing lies beneath, or QEMU did not tell what does.</returns>
+    public JsonObject? DescribeOpen() =>
+        Children.FirstOrDefault(static child => child.Role == "file") is { } file && Children.FirstOrDefault(static child => child.Role == "backing") is { } beneath
+            ? new()
+            {
+                ["driver"] = Info.Driver,
+                ["node-name"] = Name,
+                ["read-only"] = false,
+                ["discard"] = "unmap",
+                ["file"] = file.Node,
+                ["backing"] = beneath.Node,
+            }
+            : null;
 }
 
 /// <summary>An edge from a node to one that it uses.</summary>

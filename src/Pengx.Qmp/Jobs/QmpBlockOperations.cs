@@ -83,7 +83,7 @@ public sealed partial class QmpBlockOperations
     {
         ArgumentException.ThrowIfNullOrEmpty(node);
         QmpBlockJobOptions settings = (options ?? new QmpBlockJobOptions()).Validate(isSingle: true);
-        JsonObject arguments = new() { ["device"] = node, ["on-error"] = "report" };
+        JsonObject arguments = new() { ["device"] = node, ["on-error"] = "report", ["auto-finalize"] = false };
         if (baseNode is not null)
         {
             arguments["base-node"] = baseNode;
@@ -95,6 +95,12 @@ public sealed partial class QmpBlockOperations
         {
             before = await QueryGraphAsync(cancellationToken).ConfigureAwait(false);
             QmpJob job = await attempt.StartAsync(settings.JobId ?? QmpJobId.Create("stream", node), "block-stream", arguments, settings, cancellationToken).ConfigureAwait(false);
+            QmpJobInfo state = await job.WaitUntilAsync(static state => state.IsConcluded || state.Status == QmpJobStatus.Pending, settings.Progress, cancellationToken).ConfigureAwait(false);
+            if (state.Status == QmpJobStatus.Pending)
+            {
+                await FinalizeStreamAsync(job, before.Find(node)?.DescribeOpen(), cancellationToken).ConfigureAwait(false);
+            }
+
             await job.WaitAsync(settings.Progress, cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (settings.LeaveRunningOnCancel)
@@ -107,6 +113,34 @@ public sealed partial class QmpBlockOperations
         }
 
         return await RemoveUnusedAsync(before, before.Chain(node).Skip(1).Select(image => image.Name).TakeWhile(name => name != baseNode), settings).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Lets a stream take its end that was started with <c>auto-finalize</c> off and is pending: what it pulled in is flushed first. QEMU
+    /// keeps in memory where in a qcow2 image that lies until the guest flushes, which it may never do on a disk that it only reads, and
+    /// what lay beneath may be deleted once the stream is over. QEMU before 6.1 cannot be told to flush.
+    /// </summary>
+    /// <param name="job">The job.</param>
+    /// <param name="taker">The node that it pulls into (<see cref="QmpBlockGraphNode.DescribeOpen"/>); null where nothing lay beneath.</param>
+    /// <param name="cancellationToken">Gives up the wait.</param>
+    /// <exception cref="QmpCommandException">What was pulled in could not be flushed, and the job still waits; or QEMU refused its end.</exception>
+    public async Task FinalizeStreamAsync(QmpJob job, JsonObject? taker, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        if (taker is not null)
+        {
+            try
+            {
+                JsonObject arguments = new() { ["options"] = new JsonArray(taker.DeepClone()) };
+                await _client.ExecuteAsync(QmpCommands.BlockdevReopen, QmpArguments.Create(arguments), cancellationToken).ConfigureAwait(false);
+            }
+            catch (QmpCommandException exception) when (exception.Class == QmpErrorClass.CommandNotFound)
+            {
+                // Its end is as it was before there was the command.
+            }
+        }
+
+        await job.FinalizeAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>

@@ -491,6 +491,7 @@ internal sealed partial class XenDomain
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
         RequireChangeable(target);
         var jobId = JobIdOf(disk.Before.Vdev, move, isCommit);
+        var taker = isCommit || !isToDo ? null : target.Chain[move.First - 1].DescribeOpen();
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
         var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
         if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
@@ -514,7 +515,7 @@ internal sealed partial class XenDomain
                 await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
             }
 
-            return new(run, lease, job, ends);
+            return new(run, lease, job, ends, taker);
         }
 
         if (Changes().FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev && other.JobId is { } busy && busy != jobId) is { } other
@@ -534,7 +535,7 @@ internal sealed partial class XenDomain
             }
 
             job = await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false);
-            return new(run, lease, job, ends);
+            return new(run, lease, job, ends, taker);
         }
         catch (QmpCommandException)
         {
@@ -563,8 +564,9 @@ internal sealed partial class XenDomain
 
     private static JsonObject StreamArguments(RealDisk target, LayerMove move)
     {
-        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits.
-        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-dismiss"] = true };
+        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits. Before the
+        // header says that nothing lies beneath any more, each waits for what was pulled in to be flushed.
+        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-finalize"] = false, ["auto-dismiss"] = true };
         if (move.Below is { } below)
         {
             arguments["base-node"] = target.Chain[move.First + move.Count].Name;
@@ -587,7 +589,7 @@ internal sealed partial class XenDomain
         try
         {
             return await begun.Job.WaitUntilAsync(
-                static state => state.IsReady || state.IsConcluded,
+                state => state.IsReady || state.IsConcluded || (begun.Taker is not null && state.Status == QmpJobStatus.Pending),
                 progress is null ? null : new ByteRelay(progress),
                 either.Token).ConfigureAwait(false);
         }
@@ -653,7 +655,7 @@ internal sealed partial class XenDomain
 
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        var (run, lease, job, _) = begun;
+        var (run, lease, job, _, _) = begun;
         var client = lease.Client;
         if (state is { IsReady: true })
         {
@@ -661,7 +663,11 @@ internal sealed partial class XenDomain
         }
         else
         {
-            if (state is { Status: not QmpJobStatus.Null })
+            if (state is { Status: QmpJobStatus.Pending })
+            {
+                await FinalizeAsync(begun, verb).ConfigureAwait(false);
+            }
+            else if (state is { Status: not QmpJobStatus.Null })
             {
                 await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
             }
@@ -713,6 +719,29 @@ internal sealed partial class XenDomain
             {
                 await ReleaseAsync(run).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>Lets a stream that has pulled everything in take its end.</summary>
+    private async Task FinalizeAsync(DiskJob begun, string verb)
+    {
+        try
+        {
+            await new QmpBlockOperations(new(begun.Lease.Client)).FinalizeStreamAsync(begun.Job, begun.Taker, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (QmpCommandException exception)
+        {
+            await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Message}", exception);
+        }
+
+        try
+        {
+            await begun.Job.WaitUntilAsync(static state => state.IsConcluded, null, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (QmpJobException exception) when (exception.Error is null)
+        {
+            // It has dismissed itself; what the domain has by now is looked at next.
         }
     }
 
@@ -978,7 +1007,7 @@ internal sealed partial class XenDomain
     /// <param name="Twin">The emulated drive that has the same image open; <see langword="null"/> for none.</param>
     private sealed record RealDisk(DomainDisk Disk, XenDevice Device, IReadOnlyList<QmpBlockGraphNode> Chain, IReadOnlyList<string> Strays, string? Twin);
 
-    private sealed record DiskJob(XenRun Run, XenMonitor.Lease Lease, QmpJob Job, QmpEventSubscription Ends) : IAsyncDisposable
+    private sealed record DiskJob(XenRun Run, XenMonitor.Lease Lease, QmpJob Job, QmpEventSubscription Ends, JsonObject? Taker) : IAsyncDisposable
     {
         public ValueTask DisposeAsync()
         {

@@ -125,6 +125,20 @@ public sealed class LiveDisksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_was_pulled_up_is_in_the_image_before_what_lay_beneath_may_go()
+    {
+        var (_, live, definition) = await StartAsync();
+
+        // The guest only reads this one, so it never flushes it.
+        var disk = await _guests.OverlayAsync(definition.Disks[0]);
+        var alone = disk.After.Layers[0];
+        await live.OverlayAsync(definition.Id, [disk], cancellationToken: Token);
+        await live.StreamAsync(definition.Id, new(disk.After, disk.After with { Layers = [alone] }), cancellationToken: Token);
+        Assert.Equal([alone], await _guests.ReadChainAsync(alone));
+        await _guests.CompareAsync(disk.Before.Layers[0], alone);
+    }
+
+    [Fact]
     public async Task An_overlay_that_QEMU_refuses_leaves_everything_as_it_was()
     {
         var (driver, live, definition) = await StartAsync();

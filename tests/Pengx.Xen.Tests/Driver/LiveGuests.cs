@@ -103,6 +103,10 @@ internal sealed class LiveGuests : XenDriverTest
         return newest;
     }
 
+    /// <summary>Fails unless two chains show the same, as another process finds them: without what their QEMU keeps in memory.</summary>
+    public Task CompareAsync(DiskLayer one, DiskLayer other) =>
+        ToolAsync("qemu-img", "compare", "-q", "-U", "-f", one.Format.Name, "-F", other.Format.Name, PathOf(one), PathOf(other));
+
     /// <summary>The chain that images state in their headers.</summary>
     public async Task<IReadOnlyList<DiskLayer>> ReadChainAsync(DiskLayer top)
     {
