@@ -64,7 +64,15 @@ internal sealed class MigrationListener : IAsyncDisposable
         _socket.Dispose();
         await _work.ConfigureAwait(false);
         await Task.WhenAll(_served.Keys).ConfigureAwait(false);
-        File.Delete(_environment.Options.ListenSocket);
+        try
+        {
+            File.Delete(_environment.Options.ListenSocket);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Whoever ends a driver may have cleared its directory away before.
+        }
+
         _closing.Dispose();
     }
 

@@ -7,6 +7,9 @@ namespace Pengx.Host.Tests;
 /// <summary>The OpenAPI document, read by a public reader, against what is served: the rows of the <see cref="ConformanceTable"/>.</summary>
 public sealed class OpenApiTests(SimulatedService service) : IClassFixture<SimulatedService>
 {
+    // Version 2's templates, and incremental backups, have some elements more at the end than what the row is about.
+    private static readonly string[] s_withMore = ["GET /templates/ (v1)", "GET /vms/{vm_uuid}/backups/ (v1)"];
+
     [Fact]
     public async Task The_document_is_valid_and_tells_every_row_with_its_elements_and_statuses()
     {
@@ -32,7 +35,7 @@ public sealed class OpenApiTests(SimulatedService service) : IClassFixture<Simul
                 Assert.Equal(shape.Name, schema.Xml?.Name);
                 var told = Names(schema).ToList();
                 var served = shape.Names().Skip(1).ToList();
-                Assert.True(served.SequenceEqual(told) || (row.Key == "GET /templates/ (v1)" && served.SequenceEqual(told.Take(served.Count))), $"{row.Key}: told {string.Join(' ', told)}, served {string.Join(' ', served)}");
+                Assert.True(served.SequenceEqual(told) || (s_withMore.Contains(row.Key) && served.SequenceEqual(told.Take(served.Count))), $"{row.Key}: told {string.Join(' ', told)}, served {string.Join(' ', served)}");
             }
 
             if (row.Request is { } request && row.Method != "DELETE")
