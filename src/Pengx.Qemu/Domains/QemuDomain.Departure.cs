@@ -395,7 +395,7 @@ internal sealed partial class QemuDomain
             return;
         }
 
-        PeerChannel.RemoveRemains(environment, id);
+        await PeerChannel.RemoveRemainsAsync(environment, id).ConfigureAwait(false);
         if (!departure.HasLeft)
         {
             await GoOnAsync(run, departure, null).ConfigureAwait(false);

@@ -158,7 +158,7 @@ internal sealed partial class QemuDomain
 
             if (record.Departure is not null)
             {
-                PeerChannel.RemoveRemains(environment, id);
+                await PeerChannel.RemoveRemainsAsync(environment, id).ConfigureAwait(false);
             }
 
             CleanUp(record);

@@ -9,6 +9,7 @@ internal sealed class PeerChannel : IAsyncDisposable
 {
     private const int ConnectTries = 40;
 
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(25);
 
     private readonly string _host;
@@ -47,7 +48,7 @@ internal sealed class PeerChannel : IAsyncDisposable
             throw new InvalidFieldException(nameof(QemuOptions.MigrationSocket), environment.Options.PeerSocket, "it must be a path of at most 107 bytes without a colon; configure one.");
         }
 
-        RemoveRemains(environment, domain);
+        await RemoveRemainsAsync(environment, domain).ConfigureAwait(false);
         CancellationTokenSource end = new();
         var ssh = environment.Processes.RunAsync(
             new()
@@ -74,10 +75,10 @@ internal sealed class PeerChannel : IAsyncDisposable
     /// <summary>Ends the ssh of a service that is gone, and removes its socket.</summary>
     /// <param name="environment">Where sockets lie.</param>
     /// <param name="domain">Whose move it was for.</param>
-    public static void RemoveRemains(QemuEnvironment environment, DomainId domain)
+    public static async Task RemoveRemainsAsync(QemuEnvironment environment, DomainId domain)
     {
         var socket = SocketOf(environment, domain);
-        EndStray(socket, environment.Time);
+        await EndStrayAsync(socket, environment.Time).ConfigureAwait(false);
         File.Delete(socket);
         File.Delete(LogOf(socket));
     }
@@ -160,7 +161,7 @@ internal sealed class PeerChannel : IAsyncDisposable
     // What ssh has to say, also of single connections while it goes on.
     private static string LogOf(string socket) => socket + ".log";
 
-    private static void EndStray(string socket, TimeProvider time)
+    private static async Task EndStrayAsync(string socket, TimeProvider time)
     {
         foreach (var pid in ProcessTable.FindByArgument(socket + ":"))
         {
@@ -169,7 +170,13 @@ internal sealed class PeerChannel : IAsyncDisposable
             // Looked at again through the descriptor that a signal cannot miss.
             if (process is not null && ProcessTable.FindByArgument(socket + ":").Contains(pid))
             {
+                // It removes its socket when it ends, which must not be the next one's.
                 process.Signal(NativeMethods.SigTerm);
+                if (!await process.WaitForExitAsync(s_endTimeout, CancellationToken.None).ConfigureAwait(false))
+                {
+                    process.Signal(NativeMethods.SigKill);
+                    await process.WaitForExitAsync(s_endTimeout, CancellationToken.None).ConfigureAwait(false);
+                }
             }
         }
     }
