@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Xml;
 using Microsoft.Data.Sqlite;
 using Pengx.Data;
+using Pengx.Data.Tests;
 using Pengx.Testing;
 
 namespace Pengx.Host.Tests;
@@ -33,8 +34,8 @@ public sealed class ManyMachinesTests
         using var answer = await client.GetAsync("/vms/", HttpCompletionOption.ResponseHeadersRead, Token);
         answer.EnsureSuccessStatusCode();
         await using var body = await answer.Content.ReadAsStreamAsync(Token);
-        var first = new byte[4096];
-        await body.ReadExactlyAsync(first, Token);
+        using var reader = XmlReader.Create(body, new XmlReaderSettings { Async = true });
+        Assert.True(await ReadMachineAsync(reader));
         await host.AddStorlinkAsync(Directory.CreateDirectory(Path.Combine(host.DataDirectory, "meanwhile")).FullName, "meanwhile");
         for (var round = 0; round < 10; round++)
         {
@@ -42,16 +43,28 @@ public sealed class ManyMachinesTests
         }
 
         // The rest is whole, and then the database is not read any more.
-        await using var whole = new PrefixStream(first, body);
-        using var reader = XmlReader.Create(whole, new XmlReaderSettings { Async = true });
-        var listed = 0;
-        while (await reader.ReadAsync())
+        var listed = 1;
+        while (await ReadMachineAsync(reader))
         {
-            listed += reader is { NodeType: XmlNodeType.Element, Name: "vm" } ? 1 : 0;
+            listed++;
         }
 
         Assert.Equal(Machines, listed);
         await ServedMachines.EventuallyAsync(async () => !await IsReadAsync(file), "the log of the database is emptied after the list");
+    }
+
+    /// <summary>Goes on to the next machine of the list; false at its end.</summary>
+    private static async Task<bool> ReadMachineAsync(XmlReader reader)
+    {
+        while (await reader.ReadAsync())
+        {
+            if (reader is { NodeType: XmlNodeType.Element, Name: "vm" })
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Whether a reader keeps SQLite's log from being emptied.</summary>
@@ -94,85 +107,6 @@ public sealed class ManyMachinesTests
             await session.SaveAsync(Token);
         }
 
-        await using var connection = new SqliteConnection($"Data Source={file};Pooling=False");
-        await connection.OpenAsync(Token);
-        await CopyAsync("virtual_machines", new() { ["id"] = Uuid("n"), ["name"] = "s.name || n", ["created_at"] = "s.created_at + n % 100" }, "true");
-        await CopyAsync("vm_interfaces", new() { ["id"] = "1000 + n", ["vm"] = Uuid("n"), ["mac"] = "printf('00:16:3e:01:%02x:%02x', n / 256, n % 256)" }, "s.id = 77");
-        for (var order = 0; order < DisksEach; order++)
-        {
-            await CopyAsync("disks", new() { ["id"] = Uuid($"n + {(order + 1) * 1_000_000}"), ["owner_id"] = Uuid("n") }, $"s.position = {order} and s.owner_id = (select id from virtual_machines where name = '{seed.Name}')");
-        }
-
-        async Task CopyAsync(string table, Dictionary<string, string> changed, string which)
-        {
-            await using var columns = connection.CreateCommand();
-            columns.CommandText = $"select name from pragma_table_info('{table}')";
-            List<string> names = [];
-            await using (var reader = await columns.ExecuteReaderAsync(Token))
-            {
-                while (await reader.ReadAsync(Token))
-                {
-                    names.Add(reader.GetString(0));
-                }
-            }
-
-            await using var copy = connection.CreateCommand();
-            copy.CommandText =
-                $"""
-                with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {Machines - 1})
-                insert into {table} ({string.Join(", ", names.Select(name => $"\"{name}\""))})
-                select {string.Join(", ", names.Select(name => changed.GetValueOrDefault(name, $"s.\"{name}\"")))} from {table} s, numbers where {which}
-                """;
-            Assert.Equal(Machines - 1, await copy.ExecuteNonQueryAsync(Token));
-        }
-
-        static string Uuid(string number) => $"printf('%08X-0000-4000-8000-000000000000', {number})";
-    }
-
-    /// <summary>Bytes that were read already, and then the rest.</summary>
-    private sealed class PrefixStream(byte[] first, Stream rest) : Stream
-    {
-        private int _given;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            if (_given == first.Length)
-            {
-                return await rest.ReadAsync(buffer, cancellationToken);
-            }
-
-            var count = Math.Min(buffer.Length, first.Length - _given);
-            first.AsMemory(_given, count).CopyTo(buffer);
-            _given += count;
-            return count;
-        }
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) => ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+        await CopiedMachines.AddAsync(file, seed.Name, nic: 77, DisksEach, from: 1, count: Machines);
     }
 }

@@ -1,4 +1,3 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using Pengx.Testing;
 
@@ -13,6 +12,7 @@ public sealed class Memory;
 public sealed class LargeListTests
 {
     private const int DisksEach = 3;
+    private const string Seed = "seed";
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -23,11 +23,12 @@ public sealed class LargeListTests
         using var counter = new QueryCounter();
         using var loggers = LoggerFactory.Create(logging => logging.AddProvider(counter).SetMinimumLevel(LogLevel.Debug));
         var store = await database.ReadyStoreAsync(loggers);
-        await FillAsync(store, database.File, 10);
+        await SeedAsync(store);
+        await CopiedMachines.AddAsync(database.File, Seed, nic: 0, DisksEach, from: 1, count: 10);
         var (few, fewQueries, _, _) = await ListAsync(store, counter);
         Assert.Equal(10, few);
 
-        await FillAsync(store, database.File, 10_000);
+        await CopiedMachines.AddAsync(database.File, Seed, nic: 0, DisksEach, from: 10, count: 10_000);
         var (many, manyQueries, beforeFirst, held) = await ListAsync(store, counter);
         Assert.Equal(10_000, many);
         Assert.Equal((4, 4), (fewQueries, manyQueries));
@@ -65,61 +66,22 @@ public sealed class LargeListTests
         return (machines, counter.Count - queries, (double)first / (GC.GetAllocatedBytesForCurrentThread() - start), held);
     }
 
-    /// <summary>Copies one machine with its disks until there are enough.</summary>
-    private static async Task FillAsync(SqlitePengxStore store, string file, int count)
+    /// <summary>Makes one machine with its disks.</summary>
+    private static async Task SeedAsync(SqlitePengxStore store)
     {
-        await using (var session = await store.OpenAsync(Token))
-        {
-            if (!await session.VirtualMachines.ListAsync(Token).AnyAsync(Token))
-            {
-                var pm = SampleRows.Pm();
-                var storlink = SampleRows.Storlink(pm.Id);
-                var vm = SampleRows.Vm(pm.Id, "seed");
-                session.PhysicalMachines.Add(pm);
-                session.Storlinks.Add(storlink);
-                session.VirtualMachines.Add(vm);
-                session.VmInterfaces.Add(SampleRows.Interface(vm.Id, 0));
-                for (var order = 0; order < DisksEach; order++)
-                {
-                    session.Disks.Add(SampleRows.Disk(DiskOwner.Of(vm.Id), storlink.Id, order));
-                }
-
-                await session.SaveAsync(Token);
-            }
-        }
-
-        await using var connection = new SqliteConnection($"Data Source={file}");
-        await connection.OpenAsync(Token);
-        await CopyAsync("virtual_machines", new() { ["id"] = Uuid("n"), ["name"] = "'vm ' || n", ["created_at"] = "s.created_at + n % 100" }, "s.name = 'seed'");
-        await CopyAsync("vm_interfaces", new() { ["id"] = "n", ["vm"] = Uuid("n"), ["mac"] = "printf('00:16:3e:01:%02x:%02x', n / 256, n % 256)" }, "s.id = 0");
+        await using var session = await store.OpenAsync(Token);
+        var pm = SampleRows.Pm();
+        var storlink = SampleRows.Storlink(pm.Id);
+        var vm = SampleRows.Vm(pm.Id, Seed);
+        session.PhysicalMachines.Add(pm);
+        session.Storlinks.Add(storlink);
+        session.VirtualMachines.Add(vm);
+        session.VmInterfaces.Add(SampleRows.Interface(vm.Id, 0));
         for (var order = 0; order < DisksEach; order++)
         {
-            await CopyAsync("disks", new() { ["id"] = Uuid($"n + {(order + 1) * 1_000_000}"), ["owner_id"] = Uuid("n") }, $"s.position = {order} and s.owner_id = (select id from virtual_machines where name = 'seed')");
+            session.Disks.Add(SampleRows.Disk(DiskOwner.Of(vm.Id), storlink.Id, order));
         }
 
-        async Task CopyAsync(string table, Dictionary<string, string> changed, string seed)
-        {
-            await using var columns = connection.CreateCommand();
-            columns.CommandText = $"select name from pragma_table_info('{table}')";
-            List<string> names = [];
-            await using (var reader = await columns.ExecuteReaderAsync(Token))
-            {
-                while (await reader.ReadAsync(Token))
-                {
-                    names.Add(reader.GetString(0));
-                }
-            }
-
-            await using var copy = connection.CreateCommand();
-            copy.CommandText =
-                $"""
-                with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {count - 1})
-                insert or ignore into {table} ({string.Join(", ", names.Select(name => $"\"{name}\""))})
-                select {string.Join(", ", names.Select(name => changed.GetValueOrDefault(name, $"s.\"{name}\"")))} from {table} s, numbers where {seed}
-                """;
-            await copy.ExecuteNonQueryAsync(Token);
-        }
-
-        static string Uuid(string number) => $"printf('%08X-0000-4000-8000-000000000000', {number})";
+        await session.SaveAsync(Token);
     }
 }
