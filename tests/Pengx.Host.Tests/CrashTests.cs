@@ -57,8 +57,8 @@ public sealed class CrashTests
 
         // What a guest said it had flushed is on its disk.
         flushed = RealGuests.LastFlushed(guests.Serial(runs));
-        var counterDisk = (await host.GetXmlAsync($"/vms/{runs}/disks/")).Elements("disk").ElementAt(1).Attribute("id")!.Value;
-        var newest = await GuestCounter.ReadNewestAsync(Path.Combine(guests.Store, $"{counterDisk}.raw"), TestContext.Current.CancellationToken);
+        var counterDisk = (await host.GetXmlAsync($"/vms/{runs}/disks/")).Elements("disk").ElementAt(1);
+        var newest = await ShownDisks.CounterAsync(counterDisk, guests.Store);
         Assert.True(newest >= flushed, $"The guest printed {flushed}, its disk holds {newest}.");
 
         foreach (var vm in (string[])[runs, paused, dies])

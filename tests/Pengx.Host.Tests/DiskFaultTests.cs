@@ -381,23 +381,9 @@ public sealed class DiskFaultTests
 
         private async Task<string> FileAsync(int order) => PathOf((await Host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements("disk").ElementAt(order));
 
-        private string PathOf(XElement disk) => ((string[])[Guests.Store, _directory])
-            .Select(directory => Path.Combine(directory, $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}")).Single(File.Exists);
+        private string PathOf(XElement disk) => ShownDisks.PathOf(disk, Guests.Store, _directory);
 
-        private async Task<long> CounterAsync(string disks)
-        {
-            var disk = (await Host.GetXmlAsync(disks)).Elements("disk").ElementAt(1);
-            var raw = Path.Combine(Host.DataDirectory, "counter.raw");
-            (await new ProcessRunner().RunAsync(
-                new() { FileName = "qemu-img", Arguments = ["convert", "-U", "-f", disk.Element("format")!.Value, "-O", "raw", PathOf(disk), raw] }, Token)).EnsureSuccess();
-            try
-            {
-                return await GuestCounter.ReadNewestAsync(raw, Token);
-            }
-            finally
-            {
-                File.Delete(raw);
-            }
-        }
+        private async Task<long> CounterAsync(string disks) =>
+            await ShownDisks.CounterAsync((await Host.GetXmlAsync(disks)).Elements("disk").ElementAt(1), Guests.Store, _directory);
     }
 }

@@ -48,7 +48,7 @@ public sealed class IncrementalBackupTests : IDisposable
             using var told = JsonDocument.Parse(info);
             Assert.Equal(Path.GetFileName((await FilesAsync(first))[1]), told.RootElement.GetProperty("backing-filename").GetString());
             Assert.Equal("qcow2", told.RootElement.GetProperty("backing-filename-format").GetString());
-            Assert.Equal(secondHeld, await CounterAsync(moved));
+            Assert.Equal(secondHeld, await ShownDisks.CounterAsync(moved, "qcow2"));
         }
         finally
         {
@@ -109,7 +109,7 @@ public sealed class IncrementalBackupTests : IDisposable
             Assert.True(
                 full is null ? description.RootElement.GetProperty("type").GetString() == "incremental" : description.RootElement.GetProperty("full_because").GetString()!.Contains(full, StringComparison.Ordinal),
                 description.RootElement.ToString());
-            var held = await CounterAsync((await FilesAsync(path))[1]);
+            var held = await ShownDisks.CounterAsync((await FilesAsync(path))[1], "qcow2");
 
             // A record may be on the disk before its line is on the console.
             Assert.InRange(held, before, after + 1);
@@ -117,13 +117,10 @@ public sealed class IncrementalBackupTests : IDisposable
         }
 
         async Task<IReadOnlyList<string>> FilesAsync(string backup) =>
-            [.. (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{IdOf(backup)}/")).Elements("disk").Select(disk => Path.Combine(_vault, $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}"))];
+            [.. (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{IdOf(backup)}/")).Elements("disk").Select(disk => ShownDisks.PathOf(disk, _vault))];
 
-        async Task<long> CounterOfAsync(string disks, string directory)
-        {
-            var disk = (await host.GetXmlAsync(disks)).Elements("disk").ElementAt(1);
-            return await CounterAsync(Path.Combine(directory, $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}"));
-        }
+        async Task<long> CounterOfAsync(string disks, string directory) =>
+            await ShownDisks.CounterAsync((await host.GetXmlAsync(disks)).Elements("disk").ElementAt(1), directory);
     }
 
     private static string IdOf(string backup) => backup.Split('/')[4];
@@ -135,20 +132,6 @@ public sealed class IncrementalBackupTests : IDisposable
         var old = file.ReadByte();
         file.Position--;
         file.WriteByte((byte)~old);
-    }
-
-    private static async Task<long> CounterAsync(string path)
-    {
-        var raw = Path.Combine(Path.GetTempPath(), $"pengx-counter-{Guid.NewGuid():N}");
-        try
-        {
-            await ToolAsync("qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw);
-            return await GuestCounter.ReadNewestAsync(raw, Token);
-        }
-        finally
-        {
-            File.Delete(raw);
-        }
     }
 
     private static async Task<string> ToolAsync(string program, params string[] arguments) =>

@@ -581,21 +581,21 @@ internal sealed class JudgedGuest
         List<string> listed = [];
         foreach (var path in (string[])[$"/vms/{Vm}/disks/", .. _copies.Values.Select(copy => $"/vms/{copy.Id}/disks/")])
         {
-            listed.AddRange((await Host.GetXmlAsync(path)).Elements("disk").Select(FileOf));
+            listed.AddRange((await Host.GetXmlAsync(path)).Elements("disk").Select(ShownDisks.FileOf));
         }
 
         foreach (var name in Snapshots)
         {
-            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/snapshots/{await SnapshotIdAsync(name)}/")).Elements("disk").Select(FileOf));
+            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/snapshots/{await SnapshotIdAsync(name)}/")).Elements("disk").Select(ShownDisks.FileOf));
         }
 
         foreach (var backup in _backups.Values)
         {
             listed.Add($"{backup.Id}.backup.json");
-            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/backups/{backup.Id}/")).Elements("disk").Select(FileOf));
+            listed.AddRange((await Host.GetXmlAsync($"/vms/{Vm}/disks/backups/{backup.Id}/")).Elements("disk").Select(ShownDisks.FileOf));
         }
 
-        listed.AddRange((await Host.GetXmlAsync($"/templates/{_guests.Template}/disks/")).Elements("disk").Select(FileOf));
+        listed.AddRange((await Host.GetXmlAsync($"/templates/{_guests.Template}/disks/")).Elements("disk").Select(ShownDisks.FileOf));
         var files = _places.Append(_vault).SelectMany(place => Directory.GetFileSystemEntries(place.Directory)).Select(path => Path.GetFileName(path)!).ToList();
         Assert.Empty(listed.Except(files));
 
@@ -642,18 +642,9 @@ internal sealed class JudgedGuest
         var disks = (await Host.GetXmlAsync(path)).Elements("disk").ToList();
         Assert.Equal(2, disks.Count);
         var compared = await new ProcessRunner().RunAsync(
-            new() { FileName = "qemu-img", Arguments = ["compare", "-U", "-f", "raw", "-F", disks[0].Element("format")!.Value, GuestImage.Require(), PathOf(disks[0])] }, Token);
-        Assert.True(compared.ExitCode == 0, $"The boot disk {PathOf(disks[0])} is not what it was: {compared.Output} {compared.Error}");
-        var raw = Path.Combine(Host.DataDirectory, "judged.raw");
-        await ToolAsync("qemu-img", "convert", "-U", "-f", disks[1].Element("format")!.Value, "-O", "raw", PathOf(disks[1]), raw);
-        try
-        {
-            return await GuestCounter.ReadNewestAsync(raw, Token);
-        }
-        finally
-        {
-            File.Delete(raw);
-        }
+            new() { FileName = "qemu-img", Arguments = ["compare", "-U", "-f", "raw", "-F", disks[0].Element("format")!.Value, GuestImage.Require(), ShownDisks.PathOf(disks[0], Directories)] }, Token);
+        Assert.True(compared.ExitCode == 0, $"The boot disk {ShownDisks.PathOf(disks[0], Directories)} is not what it was: {compared.Output} {compared.Error}");
+        return await ShownDisks.CounterAsync(disks[1], Directories);
     }
 
     private async Task AssertChecksumsAsync(string backup)
@@ -666,12 +657,7 @@ internal sealed class JudgedGuest
         }
     }
 
-    private static string FileOf(XElement disk) => $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}";
-
-    private string PathOf(XElement disk) => _places.Append(_vault).Select(place => Path.Combine(place.Directory, FileOf(disk))).Single(File.Exists);
-
-    private static async Task ToolAsync(string program, params string[] arguments) =>
-        (await new ProcessRunner().RunAsync(new() { FileName = program, Arguments = arguments }, Token)).EnsureSuccess();
+    private IEnumerable<string> Directories => _places.Append(_vault).Select(place => place.Directory);
 
     private sealed record Outcome(string State, string Message)
     {

@@ -54,7 +54,7 @@ public sealed class LiveCopyTests
         Assert.True(newest >= flushed, $"The guest printed {flushed}, its moved disk holds {newest}.");
 
         // A damaged backup is refused by its name; a whole one brings its moment back.
-        var images = (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{backup.Split('/')[4]}/")).Elements("disk").Select(FileOf).ToList();
+        var images = (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{backup.Split('/')[4]}/")).Elements("disk").Select(ShownDisks.FileOf).ToList();
         var damaged = Path.Combine(stores.Vault, images[1]);
         var byteThere = Flip(damaged);
         Assert.Contains(images[1], await host.RefusedAsync(HttpMethod.Post, backup, null, HttpStatusCode.BadRequest), StringComparison.Ordinal);
@@ -93,24 +93,24 @@ public sealed class LiveCopyTests
         }
 
         async Task<long> CounterAsync(string path) =>
-            await Counters.ReadAsync((await host.GetXmlAsync(path)).Elements("disk").ElementAt(1), guests.Store, stores.Vault, stores.Target);
+            await ShownDisks.CounterAsync((await host.GetXmlAsync(path)).Elements("disk").ElementAt(1), guests.Store, stores.Vault, stores.Target);
 
         async Task AssertFilesAsync()
         {
             List<string> expected = [];
             foreach (var machine in (await host.GetXmlAsync("/vms/")).Elements("vm").Select(element => element.Attribute("id")!.Value))
             {
-                expected.AddRange((await host.GetXmlAsync($"/vms/{machine}/disks/")).Elements("disk").Select(FileOf));
+                expected.AddRange((await host.GetXmlAsync($"/vms/{machine}/disks/")).Elements("disk").Select(ShownDisks.FileOf));
                 foreach (var id in (await host.GetXmlAsync($"/vms/{machine}/backups/")).Elements().Select(element => element.Attribute("id")!.Value))
                 {
                     expected.Add($"{id}.backup.json");
-                    expected.AddRange((await host.GetXmlAsync($"/vms/{machine}/disks/backups/{id}/")).Elements("disk").Select(FileOf));
+                    expected.AddRange((await host.GetXmlAsync($"/vms/{machine}/disks/backups/{id}/")).Elements("disk").Select(ShownDisks.FileOf));
                 }
             }
 
             foreach (var id in (await host.GetXmlAsync("/templates/")).Elements("template").Select(element => element.Attribute("id")!.Value))
             {
-                expected.AddRange((await host.GetXmlAsync($"/templates/{id}/disks/")).Elements("disk").Select(FileOf));
+                expected.AddRange((await host.GetXmlAsync($"/templates/{id}/disks/")).Elements("disk").Select(ShownDisks.FileOf));
             }
 
             Assert.Equal(expected.Order(), new[] { guests.Store, stores.Vault, stores.Target }.SelectMany(Directory.GetFileSystemEntries).Select(path => Path.GetFileName(path)).Order());
@@ -173,12 +173,12 @@ public sealed class LiveCopyTests
         AssertNeverBack(guests.Serial(vm));
         var disk = (await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").ElementAt(1);
         Assert.Equal(verb == "copy" ? guests.Storlink : target, disk.Element("storlink")!.Value);
-        var newest = await Counters.ReadAsync(disk, guests.Store, stores.Target);
+        var newest = await ShownDisks.CounterAsync(disk, guests.Store, stores.Target);
         Assert.True(newest >= flushed, $"The guest printed {flushed}, its disk holds {newest}.");
         if (verb == "copy")
         {
             var copied = (await host.GetXmlAsync("/vms/")).Elements("vm").Single(element => element.Attribute("id")!.Value != vm).Attribute("id")!.Value;
-            var held = await Counters.ReadAsync((await host.GetXmlAsync($"/vms/{copied}/disks/")).Elements("disk").ElementAt(1), guests.Store, stores.Target);
+            var held = await ShownDisks.CounterAsync((await host.GetXmlAsync($"/vms/{copied}/disks/")).Elements("disk").ElementAt(1), guests.Store, stores.Target);
             Assert.InRange(held, 2, newest);
             await host.ChangeAsync(HttpMethod.Delete, $"/vms/{copied}/", null, HttpStatusCode.NoContent);
         }
@@ -191,8 +191,6 @@ public sealed class LiveCopyTests
         Assert.Empty(Directory.GetFileSystemEntries(stores.Target));
         await guests.AssertWholeAsync();
     }
-
-    private static string FileOf(XElement disk) => $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}";
 
     /// <summary>The guest's counter, line by line, only ever went on.</summary>
     private static void AssertNeverBack(string serial)
@@ -224,30 +222,6 @@ public sealed class LiveCopyTests
         {
             Directory.Delete(Vault, recursive: true);
             Directory.Delete(Target, recursive: true);
-        }
-    }
-
-    private static class Counters
-    {
-        /// <summary>The newest record on a disk that nothing has open.</summary>
-        public static async Task<long> ReadAsync(XElement disk, params string[] directories)
-        {
-            var path = directories.Select(directory => Path.Combine(directory, FileOf(disk))).Single(File.Exists);
-            if (disk.Element("format")!.Value == "raw")
-            {
-                return await GuestCounter.ReadNewestAsync(path, Token);
-            }
-
-            var raw = Path.Combine(Path.GetTempPath(), $"pengx-counter-{Guid.NewGuid():N}");
-            try
-            {
-                await new ProcessRunner().RunAsync(new() { FileName = "qemu-img", Arguments = ["convert", "-f", "qcow2", "-O", "raw", path, raw] }, Token);
-                return await GuestCounter.ReadNewestAsync(raw, Token);
-            }
-            finally
-            {
-                File.Delete(raw);
-            }
         }
     }
 }

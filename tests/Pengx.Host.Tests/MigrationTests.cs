@@ -83,8 +83,8 @@ public sealed class MigrationTests
         GuestNumbers.AssertOneGuest([.. consoles, Serial(at, vm)]);
         await at.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
         var last = GuestNumbers.Last(Serial(at, vm));
-        var disk = (await at.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").ElementAt(1).Attribute("id")!.Value;
-        Assert.True(await GuestCounter.ReadNewestAsync(Path.Combine(guests.Store, $"{disk}.raw"), Token) >= last);
+        var disk = (await at.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").ElementAt(1);
+        Assert.True(await ShownDisks.CounterAsync(disk, guests.Store) >= last);
         await at.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
         await guests.AssertWholeAsync();
         Directory.Delete(sockets, recursive: true);

@@ -57,19 +57,17 @@ internal sealed class RealGuests : IAsyncDisposable
         List<string> expected = [];
         foreach (var vm in (await Host.GetXmlAsync("/vms/")).Elements("vm"))
         {
-            expected.AddRange((await Host.GetXmlAsync($"/vms/{vm.Attribute("id")!.Value}/disks/")).Elements("disk").Select(Name));
+            expected.AddRange((await Host.GetXmlAsync($"/vms/{vm.Attribute("id")!.Value}/disks/")).Elements("disk").Select(ShownDisks.FileOf));
         }
 
         foreach (var template in (await Host.GetXmlAsync("/templates/")).Elements("template"))
         {
-            expected.AddRange((await Host.GetXmlAsync($"/templates/{template.Attribute("id")!.Value}/disks/")).Elements("disk").Select(Name));
+            expected.AddRange((await Host.GetXmlAsync($"/templates/{template.Attribute("id")!.Value}/disks/")).Elements("disk").Select(ShownDisks.FileOf));
         }
 
         Assert.Equal(expected.Order(), Directory.GetFileSystemEntries(Store).Select(path => Path.GetFileName(path)!).Order());
         var unfinished = (await Host.GetXmlAsync("/operations/")).Elements().Where(operation => operation.Element("state")!.Value is "PENDING" or "RUNNING").ToList();
         Assert.Empty(unfinished);
-
-        static string Name(System.Xml.Linq.XElement disk) => $"{disk.Attribute("id")!.Value}.{disk.Element("format")!.Value}";
     }
 
     public async ValueTask DisposeAsync()

@@ -248,21 +248,8 @@ public sealed class SnapshotTests
     }
 
     /// <summary>The newest record on the second disk of a list.</summary>
-    private static async Task<long> NewestAsync(RealGuests guests, string disks)
-    {
-        var disk = (await guests.Host.GetXmlAsync(disks)).Elements("disk").ElementAt(1);
-        var format = disk.Element("format")!.Value;
-        var raw = Path.Combine(guests.Host.DataDirectory, $"{Guid.NewGuid():N}.raw");
-        await QemuImgAsync("convert", "-U", "-f", format, "-O", "raw", Path.Combine(guests.Store, $"{disk.Attribute("id")!.Value}.{format}"), raw);
-        try
-        {
-            return await GuestCounter.ReadNewestAsync(raw, Token);
-        }
-        finally
-        {
-            File.Delete(raw);
-        }
-    }
+    private static async Task<long> NewestAsync(RealGuests guests, string disks) =>
+        await ShownDisks.CounterAsync((await guests.Host.GetXmlAsync(disks)).Elements("disk").ElementAt(1), guests.Store);
 
     private static async Task QemuImgAsync(params string[] arguments) =>
         (await new ProcessRunner().RunAsync(new() { FileName = "qemu-img", Arguments = arguments }, Token)).EnsureSuccess();

@@ -27,13 +27,67 @@ public sealed class StorageLevelTests(CephCluster cluster)
     public async Task Block_level_in_a_volume_group()
     {
         await using var lvm = await LvmTestHost.CreateAsync();
-        await using var guests = await RealGuests.StartAsync(
-            $"--Pengx:Lvm:Activation={lvm.Options.Activation}",
-            $"--Pengx:Lvm:SystemDirectory={lvm.Options.SystemDirectory}",
-            $"--Pengx:Lvm:LeaseDirectory={lvm.Options.LeaseDirectory}",
-            $"--Pengx:Lvm:HostName={lvm.Options.HostName}");
+        await using var guests = await RealGuests.StartAsync(Configuration(lvm));
         var storlink = await guests.Host.AddStorlinkAsync($"/dev/{lvm.Group}", "group", level: "BL");
         await CountsAsync(guests, storlink, new LvmStorage(_runner, lvm.Options), lvm.Storlink);
+    }
+
+    [Fact]
+    public async Task A_guest_that_runs_moves_from_files_to_a_volume_group_and_back()
+    {
+        await using var lvm = await LvmTestHost.CreateAsync();
+        await using var guests = await RealGuests.StartAsync(Configuration(lvm));
+        var host = guests.Host;
+        var group = await host.AddStorlinkAsync($"/dev/{lvm.Group}", "group", level: "BL");
+        LvmStorage storage = new(_runner, lvm.Options);
+        var vm = await guests.AddAsync("moves");
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        await guests.PrintsAsync(vm, "PENGX-GUEST flushed 3");
+        var process = Assert.Single(host.GuestProcesses());
+
+        await MoveAsync(group);
+        Assert.Equal(2, await CountAsync());
+        var snapshot = await host.ChangeAsync(
+            HttpMethod.Post, $"/vms/{vm}/snapshots/", $"<snapshot><name>s1</name><storlink>{group}</storlink><desc>a test</desc></snapshot>", HttpStatusCode.Created);
+        await GoesOnAsync();
+        var copy = await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/copy/", $"<vm><name>copied</name><storlink>{group}</storlink></vm>", HttpStatusCode.Created);
+        await GoesOnAsync();
+        await host.ChangeAsync(HttpMethod.Delete, snapshot, null, HttpStatusCode.NoContent);
+        await GoesOnAsync();
+        await host.ChangeAsync(HttpMethod.Delete, copy, null, HttpStatusCode.NoContent);
+        Assert.Equal(2, await CountAsync());
+
+        // It boots from the volumes, and what it flushed before is there.
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        var flushed = RealGuests.LastFlushed(guests.Serial(vm));
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > flushed), "the guest goes on where it was");
+        process = Assert.Single(host.GuestProcesses());
+
+        await MoveAsync(guests.Storlink);
+        Assert.Equal(0, await CountAsync());
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        flushed = RealGuests.LastFlushed(guests.Serial(vm));
+        var newest = await ShownDisks.CounterAsync((await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").ElementAt(1), guests.Store);
+        Assert.True(newest >= flushed, $"The guest printed {flushed}, its disk holds {newest}.");
+        await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
+        await guests.AssertWholeAsync();
+
+        async Task MoveAsync(string target)
+        {
+            await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", $"<vm><storlink>{target}</storlink></vm>", HttpStatusCode.Created);
+            await GoesOnAsync();
+            Assert.All((await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk"), disk => Assert.Equal(target, disk.Element("storlink")!.Value));
+        }
+
+        async Task GoesOnAsync()
+        {
+            var now = RealGuests.LastFlushed(guests.Serial(vm));
+            await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > now + 1), "the guest writes on");
+            Assert.Equal([process], host.GuestProcesses());
+        }
+
+        async Task<int> CountAsync() => await storage.ListAsync(lvm.Storlink, Token).CountAsync(Token);
     }
 
     [Fact]
@@ -73,6 +127,14 @@ public sealed class StorageLevelTests(CephCluster cluster)
             $"<vm><name>on{storlink}</name><storlink>{storlink}</storlink><cpu_core>1</cpu_core><memory>128</memory><os_disk_size>8</os_disk_size><disk_format>raw</disk_format></vm>",
             HttpStatusCode.BadRequest);
     }
+
+    private static string[] Configuration(LvmTestHost lvm) =>
+    [
+        $"--Pengx:Lvm:Activation={lvm.Options.Activation}",
+        $"--Pengx:Lvm:SystemDirectory={lvm.Options.SystemDirectory}",
+        $"--Pengx:Lvm:LeaseDirectory={lvm.Options.LeaseDirectory}",
+        $"--Pengx:Lvm:HostName={lvm.Options.HostName}",
+    ];
 
     /// <summary>Makes a machine from the template, lets it count on its second disk, cuts its power, and reads the disk.</summary>
     /// <param name="guests">The service.</param>
