@@ -29,6 +29,12 @@ if (args is ["live-disks-real", .. var places])
     return;
 }
 
+if (args is ["workflows-real", var measured, .. var where])
+{
+    await RealWorkflowComparison.RunAsync(measured, where.ElementAtOrDefault(0), where.ElementAtOrDefault(1));
+    return;
+}
+
 if (args is ["list-path"])
 {
     await ListPathMeasurement.RunAsync();

@@ -1,8 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net.Sockets;
-using System.Text;
-using System.Text.Json;
 using Pengx.Qemu;
 
 namespace Pengx.Benchmarks.LiveDisks;
@@ -30,7 +27,7 @@ internal static class RealLiveDisksComparison
             foreach (int disks in (int[])[1, 4, 16])
             {
                 await using Pair pair = await Pair.StartAsync(Path.Combine(directory, $"s{disks}"), disks);
-                Sample sample = new();
+                PairedSample sample = new();
                 for (int round = 0; round < SnapshotRounds; round++)
                 {
                     await pair.PrepareOverlaysAsync(written: 0);
@@ -41,7 +38,7 @@ internal static class RealLiveDisksComparison
             }
 
             await using Pair one = await Pair.StartAsync(Path.Combine(directory, "m"), 1);
-            Sample merges = new();
+            PairedSample merges = new();
             for (int round = 0; round < MergeRounds; round++)
             {
                 await one.PrepareOverlaysAsync(WrittenBytes);
@@ -60,34 +57,6 @@ internal static class RealLiveDisksComparison
 
     private static async Task<string> ToolAsync(string tool, params string[] arguments) =>
         (await new ProcessRunner().RunAsync(new() { FileName = tool, Arguments = arguments })).EnsureSuccess().Output;
-
-    private sealed class Sample
-    {
-        private readonly List<double> _driver = [];
-        private readonly List<double> _bare = [];
-
-        public async Task TakeAsync(int round, Func<Task> driver, Func<Task> bare)
-        {
-            foreach (bool isDriver in round % 2 == 0 ? [true, false] : (bool[])[false, true])
-            {
-                long start = Stopwatch.GetTimestamp();
-                await (isDriver ? driver() : bare());
-                (isDriver ? _driver : _bare).Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-            }
-        }
-
-        public void Print(string name)
-        {
-            List<double> ratios = [.. _driver.Zip(_bare, static (driver, bare) => driver / bare)];
-            Console.WriteLine($"| {name} | {Show(_driver)} | {Show(_bare)} | {Show(ratios)} |");
-        }
-
-        private static string Show(List<double> values)
-        {
-            double[] sorted = [.. values.Order()];
-            return string.Create(CultureInfo.InvariantCulture, $"{sorted[sorted.Length / 2]:0.0#} ({sorted[0]:0.0#} to {sorted[^1]:0.0#})");
-        }
-    }
 
     /// <summary>Two QEMUs with as many disks each: the driver's, and one that a script speaks to.</summary>
     private sealed class Pair : IAsyncDisposable
@@ -236,80 +205,6 @@ internal static class RealLiveDisksComparison
             }
 
             return path;
-        }
-    }
-
-    /// <summary>A monitor spoken to line by line, as a script would.</summary>
-    private sealed class BareMonitor : IDisposable
-    {
-        private readonly Socket _socket;
-        private readonly StreamReader _reader;
-        private readonly Queue<string> _events = new();
-
-        private BareMonitor(Socket socket)
-        {
-            _socket = socket;
-            _reader = new(new NetworkStream(socket), Encoding.UTF8);
-            _ = _reader.ReadLine();
-            Run("""{"execute":"qmp_capabilities"}""");
-        }
-
-        public static async Task<BareMonitor> ConnectAsync(string path)
-        {
-            long start = Stopwatch.GetTimestamp();
-            while (true)
-            {
-                Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path));
-                    return new(socket);
-                }
-                catch (SocketException) when (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(30))
-                {
-                    socket.Dispose();
-                    await Task.Yield();
-                }
-            }
-        }
-
-        public void Run(string command)
-        {
-            _socket.Send(Encoding.UTF8.GetBytes(command + "\n"));
-            while (true)
-            {
-                string line = _reader.ReadLine() ?? throw new IOException("QEMU has ended.");
-                using JsonDocument message = JsonDocument.Parse(line);
-                if (message.RootElement.TryGetProperty("error", out JsonElement error))
-                {
-                    throw new InvalidOperationException($"{command}: {error.GetRawText()}");
-                }
-
-                if (message.RootElement.TryGetProperty("return", out _))
-                {
-                    return;
-                }
-
-                _events.Enqueue(line);
-            }
-        }
-
-        public void WaitFor(string part)
-        {
-            while (true)
-            {
-                string line = _events.TryDequeue(out string? seen) ? seen : _reader.ReadLine() ?? throw new IOException("QEMU has ended.");
-                if (line.Contains(part, StringComparison.Ordinal))
-                {
-                    return;
-                }
-            }
-        }
-
-        public void Dispose()
-        {
-            _reader.Dispose();
-            _socket.Dispose();
         }
     }
 }

@@ -30,46 +30,31 @@ internal static class ServedListMeasurement
 
     private static async Task MeasureAsync(string service, string directory, int machines)
     {
-        using var process = Process.Start(new ProcessStartInfo(
-            "dotnet", [service, "--urls=http://127.0.0.1:0", $"--Pengx:DataDirectory={directory}", "--Pengx:Hypervisor=simulator"]) { RedirectStandardOutput = true })!;
-        try
+        await using var running = await RunningService.StartAsync(service, directory, "simulator");
+        var process = running.Process;
+        using var client = new HttpClient { BaseAddress = running.Address };
+        var pm = await PengxXml.ReadAsync(await client.GetStreamAsync("/pms/"), PengxShapes.Pm);
+        await FillAsync(Path.Combine(directory, "pengx.db"), new PmId(pm.Id), machines);
+        for (var round = 0; round < Rounds; round++)
         {
-            const string Listening = "Now listening on: ";
-            string? line;
-            do
+            process.Refresh();
+            var (processor, memory) = (process.TotalProcessorTime, process.WorkingSet64);
+            var watch = Stopwatch.StartNew();
+            using var answer = await client.GetAsync("/vms/", HttpCompletionOption.ResponseHeadersRead);
+            answer.EnsureSuccessStatusCode();
+            await using var body = await answer.Content.ReadAsStreamAsync();
+            var buffer = new byte[64 * 1024];
+            long length = await body.ReadAtLeastAsync(buffer, 1);
+            var first = watch.Elapsed;
+            for (int read; (read = await body.ReadAsync(buffer)) > 0; length += read)
             {
-                line = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("The service ended.");
             }
-            while (!line.Contains(Listening, StringComparison.Ordinal));
-            using var client = new HttpClient { BaseAddress = new Uri(line[(line.IndexOf(Listening, StringComparison.Ordinal) + Listening.Length)..].Trim()) };
-            var pm = await PengxXml.ReadAsync(await client.GetStreamAsync("/pms/"), PengxShapes.Pm);
-            await FillAsync(Path.Combine(directory, "pengx.db"), new PmId(pm.Id), machines);
-            for (var round = 0; round < Rounds; round++)
-            {
-                process.Refresh();
-                var (processor, memory) = (process.TotalProcessorTime, process.WorkingSet64);
-                var watch = Stopwatch.StartNew();
-                using var answer = await client.GetAsync("/vms/", HttpCompletionOption.ResponseHeadersRead);
-                answer.EnsureSuccessStatusCode();
-                await using var body = await answer.Content.ReadAsStreamAsync();
-                var buffer = new byte[64 * 1024];
-                long length = await body.ReadAtLeastAsync(buffer, 1);
-                var first = watch.Elapsed;
-                for (int read; (read = await body.ReadAsync(buffer)) > 0; length += read)
-                {
-                }
 
-                watch.Stop();
-                process.Refresh();
-                Console.WriteLine(string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"{machines} machines, {machines * DisksEach} disks, round {round}: first bytes after {first.TotalMilliseconds:0.0} ms, all {length / 1024} KiB after {watch.Elapsed.TotalMilliseconds:0.0} ms; the service took {(process.TotalProcessorTime - processor).TotalMilliseconds:0} ms of processor time, its memory went from {memory >> 20} to {process.WorkingSet64 >> 20} MiB, at most {process.PeakWorkingSet64 >> 20}"));
-            }
-        }
-        finally
-        {
-            process.Kill();
-            await process.WaitForExitAsync();
+            watch.Stop();
+            process.Refresh();
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{machines} machines, {machines * DisksEach} disks, round {round}: first bytes after {first.TotalMilliseconds:0.0} ms, all {length / 1024} KiB after {watch.Elapsed.TotalMilliseconds:0.0} ms; the service took {(process.TotalProcessorTime - processor).TotalMilliseconds:0} ms of processor time, its memory went from {memory >> 20} to {process.WorkingSet64 >> 20} MiB, at most {process.PeakWorkingSet64 >> 20}"));
         }
     }
 
