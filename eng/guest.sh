@@ -125,7 +125,7 @@ add_module() { # NAME: after everything it depends on; one that is built into th
     done
     printf '%s.ko\n' "$name" >> "$initramfs/modules/order"
 }
-for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon xen-blkfront xen-netfront pvpanic_mmio button evdev; do
+for name in virtio_pci virtio_blk virtio_net virtio_scsi sd_mod virtio_balloon virtio_console xen-blkfront xen-netfront pvpanic_mmio button evdev; do
     add_module "$name"
 done
 (

@@ -123,7 +123,7 @@ internal static class Freezing
             await VolumeSteps.CreateAsync(place, [.. machine.Disks.Select(disk => new PlannedDisk(disk.Overlay, null))], NoProgress.Instance, cancellationToken).ConfigureAwait(false);
             try
             {
-                machine.Quiesced = await OverlayAsync(place, machine.Vm, machine.Disks, cancellationToken).ConfigureAwait(false);
+                machine.Quiesced = await OverlayAsync(place, machine.Vm, machine.Disks, quiesce: true, cancellationToken).ConfigureAwait(false);
                 machine.At = place.Now;
                 return;
             }
@@ -143,7 +143,7 @@ internal static class Freezing
 
     /// <summary>Puts overlays upon disks of a running guest, all at one instant.</summary>
     /// <returns>Whether its file systems were frozen for it.</returns>
-    public static async Task<bool> OverlayAsync(Workplace place, VmId vm, IReadOnlyList<FrozenDisk> disks, CancellationToken cancellationToken)
+    public static async Task<bool> OverlayAsync(Workplace place, VmId vm, IReadOnlyList<FrozenDisk> disks, bool quiesce, CancellationToken cancellationToken)
     {
         List<DiskReplacement> replacements = [];
         foreach (var disk in disks)
@@ -153,7 +153,7 @@ internal static class Freezing
         }
 
         place.Driver.TryGetFeature<ILiveDisks>(out var live);
-        return await live!.OverlayAsync(vm, replacements, quiesce: true, cancellationToken).ConfigureAwait(false);
+        return await live!.OverlayAsync(vm, replacements, quiesce, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A disk without its overlay, and with it.</summary>

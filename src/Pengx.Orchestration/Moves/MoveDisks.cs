@@ -166,7 +166,8 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
                 place, [.. state.Disks.Select(disk => new PlannedDisk(disk.Overlay with { Backing = disk.Disk.Id }, null))], NoProgress.Instance, cancellationToken).ConfigureAwait(false);
             try
             {
-                await Freezing.OverlayAsync(place, state.Vm, state.Disks, cancellationToken).ConfigureAwait(false);
+                // Nobody keeps what lies beneath, so the guest need not be quiesced for it.
+                await Freezing.OverlayAsync(place, state.Vm, state.Disks, quiesce: false, cancellationToken).ConfigureAwait(false);
                 state.Overlaid = true;
                 return;
             }

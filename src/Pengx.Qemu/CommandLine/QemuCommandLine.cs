@@ -32,6 +32,9 @@ internal static class QemuCommandLine
 
     public const string CdromId = "cdrom0";
 
+    /// <summary>The host's end of the channel to an agent in the guest.</summary>
+    public const string AgentChannel = "agent0";
+
     /// <summary>The size of DIMMs that can be added; Linux guests take memory in such blocks.</summary>
     public const long DimmBytes = 128L * 1024 * 1024;
 
@@ -155,9 +158,9 @@ internal static class QemuCommandLine
             "-device", $"VGA,id=vga0,addr={PciSlots.Address(PciSlots.Graphics)}",
             "-device", $"virtio-balloon-pci,id={BalloonId},addr={PciSlots.Address(PciSlots.Balloon)}",
             "-device", $"pci-bridge,id={PciSlots.NicBus},chassis_nr=1,addr={PciSlots.Address(PciSlots.NicBridge)}",
-            "-chardev", Text($"socket,id=agent0,path={Escape(machine.Files.AgentSocket)},server=on,wait=off"),
+            "-chardev", Text($"socket,id={AgentChannel},path={Escape(machine.Files.AgentSocket)},server=on,wait=off"),
             "-device", $"virtio-serial-pci,id=agents,addr={PciSlots.Address(PciSlots.AgentChannel)}",
-            "-device", "virtserialport,bus=agents.0,chardev=agent0,name=org.qemu.guest_agent.0",
+            "-device", $"virtserialport,bus=agents.0,chardev={AgentChannel},name=org.qemu.guest_agent.0",
         ]);
         return arguments;
     }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Pengx.Qmp;
+using Pengx.Qmp.Qapi;
 
 namespace Pengx.Qemu;
 
@@ -187,7 +188,7 @@ internal sealed partial class QemuDomain
                 StoreDefinitionAsync([.. disks.Select(disk => disk.After)])).ConfigureAwait(false);
 
             // Frozen last and thawed first: the guest's programs wait meanwhile.
-            var freeze = quiesce && run.State == VmState.Running
+            var freeze = quiesce && run.State == VmState.Running && await HasAgentAsync(client, cancellationToken).ConfigureAwait(false)
                 ? await GuestFreeze.TryAsync(id, _files.AgentSocket, environment.Time, environment.Logger, cancellationToken).ConfigureAwait(false)
                 : null;
             try
@@ -215,6 +216,19 @@ internal sealed partial class QemuDomain
         }
 
         return isFrozen;
+    }
+
+    /// <summary>Whether a program in the guest has the agent's channel open: where none does, nobody need be waited for.</summary>
+    private async Task<bool> HasAgentAsync(IQmpClient client, CancellationToken cancellationToken)
+    {
+        var devices = await client.ExecuteAsync(QapiCommands.QueryChardev, QmpEmpty.Instance, cancellationToken).ConfigureAwait(false);
+        if (devices.Any(device => device is { Label: QemuCommandLine.AgentChannel, FrontendOpen: true }))
+        {
+            return true;
+        }
+
+        Log.NotFrozen(environment.Logger, id, "no program in the guest has the agent's channel open");
+        return false;
     }
 
     private static async Task<bool> SnapshotAsync(QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction)

@@ -159,8 +159,13 @@ public sealed partial class ApiLifeCycleTests : IAsyncDisposable
         await LabGuests.WaitForCounterAsync(counter, 1);
         var shown = await Client.Machines.GetAsync(vm, Token);
         Assert.Equal(("RUNNING", kind != XlGuestKind.Pvh), (shown.Status, shown.VncPort is > 0));
+
+        // An HVM guest gives some of its memory back while it boots: its video memory is not in the balloon's target.
+        var memory = (await XlDomain.FindAsync(vm)).Memory;
         var performance = await Client.Hosts.GetPerformanceAsync(Token);
-        Assert.Equal((1, 1, 192L), (performance.VmCount, performance.UsedCpuCores, performance.UsedMemory));
+        Assert.Equal((1, 1), (performance.VmCount, performance.UsedCpuCores));
+        var later = (await XlDomain.FindAsync(vm)).Memory;
+        Assert.InRange(performance.UsedMemory, Math.Min(memory, later), Math.Max(memory, later));
 
         // Paused, resumed.
         await Client.Machines.SuspendAsync(vm, cancellationToken: Token);
@@ -177,9 +182,10 @@ public sealed partial class ApiLifeCycleTests : IAsyncDisposable
         await Client.Interfaces.CreateAsync(vm, new() { InterfaceName = LabHost.Bridge }, cancellationToken: Token);
         Assert.Equal(2, (await LabHost.OutputAsync("xl", "network-list", first.Domain.ToString(CultureInfo.InvariantCulture))).Trim().Split('\n').Length - 1);
 
-        // Resized online: a second processor; more memory than it was started with waits, and says so.
+        // Resized online: a second processor, and less memory.
         var resized = await Client.Machines.ResizeAsync(vm, new() { CpuCores = 2, Memory = 176 }, cancellationToken: Token);
         Assert.Equal(2, (await XlDomain.FindAsync(vm)).Cpus);
+        Assert.InRange((await XlDomain.FindAsync(vm)).Memory, 172, 180);
         Assert.NotEmpty(resized.Message!);
 
         // The guest reboots by itself: another domain, on the right disks, counting on.

@@ -401,11 +401,15 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         await driver.Domains.StartAsync(id, Token);
         var bottom = definition.Disks[1];
 
-        // The test guest has no agent: the snapshot happens without, in bounded time.
+        // The test guest has no agent: QEMU knows, and nobody is waited for.
+        await using var console = QemuTestHost.ConsoleOf(driver, id, Token);
+        await console.ExpectUpAsync();
         var first = await OverlayAsync(bottom);
         Assert.False(await live.OverlayAsync(id, [first], quiesce: true, Token));
 
-        // One that answers, in QEMU's place at the channel's end.
+        // One that answers, in QEMU's place at the channel's end; a program in the guest holds the other.
+        await _host.TypeAsync(id, "(exec 9< $(ls /dev/vport*); echo channel-open-$((1 + 1)); sleep 100000) &", Token);
+        await console.ExpectAsync("channel-open-2");
         var socket = _host.FilesOf(id).AgentSocket;
         Assert.True(File.Exists(socket));
         File.Delete(socket);
