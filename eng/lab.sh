@@ -10,7 +10,7 @@ lab=$root/artifacts/lab
 images=${PENGX_LAB_CACHE:-$lab/images} # checkouts may share one
 run=$lab/run                           # of "up"; a test run has its own
 logs=$root/artifacts/test-logs/lab
-limit=${PENGX_LAB_TIMEOUT:-2400}       # seconds for the tests themselves
+limit=${PENGX_LAB_TIMEOUT:-7200}       # seconds for the tests themselves
 boot_limit=${PENGX_LAB_BOOT_TIMEOUT:-600}
 qemu_guard=()
 

@@ -41,8 +41,8 @@ internal sealed class LabGuests : IAsyncDisposable
         return name;
     }
 
-    /// <summary>Destroys the domain of a name that the test chose elsewhere, in the end.</summary>
-    public void Own(string name) => _names.Add(name);
+    /// <summary>Destroys the domain of a machine of the service, in the end.</summary>
+    public void Own(Guid vm) => _names.Add($"vm-{vm}");
 
     /// <summary>Makes an empty disk.</summary>
     /// <param name="file">Its file's name.</param>

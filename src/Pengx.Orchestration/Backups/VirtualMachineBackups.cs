@@ -54,18 +54,20 @@ public sealed class VirtualMachineBackups
     public Task<IReadOnlyDictionary<BackupId, BackupId>> ListParentsAsync(VmId vm, CancellationToken cancellationToken = default) => _place.Store.ReadAsync<IReadOnlyDictionary<BackupId, BackupId>>(
         async session =>
         {
-            Dictionary<BackupId, BackupId> parents = [];
-            foreach (var there in (await session.Backups.ListByVmAsync(vm, cancellationToken).ConfigureAwait(false)).GroupBy(backup => backup.Storlink))
+            // A backup lies on one of the same machine.
+            List<(BackupId Backup, Disk Image)> images = [];
+            foreach (var backup in await session.Backups.ListByVmAsync(vm, cancellationToken).ConfigureAwait(false))
             {
-                var images = (await session.Disks.ListByStorlinkAsync(there.Key, cancellationToken).ConfigureAwait(false)).Where(disk => disk.Owner.Kind == DiskOwnerKind.Backup).ToList();
-                var owners = images.ToDictionary(image => image.Id, image => new BackupId(image.Owner.Id));
-                var beneath = images.Where(image => image.Backing is not null).DistinctBy(image => image.Owner).ToDictionary(image => new BackupId(image.Owner.Id), image => image.Backing!.Value);
-                foreach (var backup in there)
+                images.AddRange((await session.Disks.ListByOwnerAsync(DiskOwner.Of(backup.Id), cancellationToken).ConfigureAwait(false)).Select(image => (backup.Id, image)));
+            }
+
+            var owners = images.ToDictionary(row => row.Image.Id, row => row.Backup);
+            Dictionary<BackupId, BackupId> parents = [];
+            foreach (var (backup, image) in images)
+            {
+                if (image.Backing is { } beneath && owners.TryGetValue(beneath, out var parent))
                 {
-                    if (beneath.TryGetValue(backup.Id, out var image) && owners.TryGetValue(image, out var parent))
-                    {
-                        parents[backup.Id] = parent;
-                    }
+                    parents[backup] = parent;
                 }
             }
 

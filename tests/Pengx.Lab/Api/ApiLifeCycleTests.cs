@@ -88,6 +88,7 @@ public sealed partial class ApiLifeCycleTests : IAsyncDisposable
         var vm = (await Client.Machines.CreateAsync(
             new() { Name = "lab guest", Template = template, Storlink = link, CpuCores = 1, Memory = 192, MaxMemory = 192, DiskFormat = "raw", ExtraDiskSize = 8, Networks = ["0"] },
             cancellationToken: Token)).Id!.Value;
+        _guests.Own(vm);
         string[] paths = [.. (await Client.Disks.ListAsync(vm, Token).ToListAsync(Token)).OrderBy(disk => disk.Order).Select(disk => $"/dev/{lvm.Group}/{disk.Id}")];
 
         // The guest counts on the volume, at what xl shows as its disk.
@@ -147,6 +148,7 @@ public sealed partial class ApiLifeCycleTests : IAsyncDisposable
             },
             cancellationToken: Token);
         var vm = created.Id!.Value;
+        _guests.Own(vm);
         var disks = await Client.Disks.ListAsync(vm, Token).ToListAsync(Token);
         Assert.Equal([0, 1], disks.Select(disk => disk.Order));
         var counter = Path.Combine(store, $"{disks[1].Id}.raw");

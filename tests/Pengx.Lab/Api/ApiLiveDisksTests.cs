@@ -52,6 +52,7 @@ public sealed class ApiLiveDisksTests : IAsyncDisposable
                 Networks = ["0"],
             },
             cancellationToken: Token)).Id!.Value;
+        _guests.Own(vm);
         await Client.Machines.StartAsync(vm, cancellationToken: Token);
         await XenTestHost.FlushAnotherAsync(new(vm), "live");
 
