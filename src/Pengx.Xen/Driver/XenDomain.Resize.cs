@@ -74,7 +74,9 @@ internal sealed partial class XenDomain
             return (false, "xenstore does not tell the domain's memory; the change holds from the next start.");
         }
 
-        if (target == memory)
+        // The target of an HVM guest is without its video memory, which xl subtracts from what it is told.
+        var current = target + (await ReadKibibytesAsync(node / "videoram", cancellationToken).ConfigureAwait(false) ?? default);
+        if (current == memory)
         {
             return (true, null);
         }
@@ -85,7 +87,7 @@ internal sealed partial class XenDomain
         }
 
         var wanted = DataSize.FromMiB(memory.MiB);
-        if (memory > target && await environment.Xl.GetInfoAsync(cancellationToken).ConfigureAwait(false) is { } info && info.FreeMemory < memory - target)
+        if (memory > current && await environment.Xl.GetInfoAsync(cancellationToken).ConfigureAwait(false) is { } info && info.FreeMemory < memory - current)
         {
             return (false, string.Create(CultureInfo.InvariantCulture, $"The host has {info.FreeMemory.MiB} MiB free; {memory.MiB} MiB hold from the next start."));
         }
@@ -97,9 +99,12 @@ internal sealed partial class XenDomain
             return (false, $"xl mem-set failed: {XlError.Parse(result.Error).Message}; the memory holds from the next start.");
         }
 
-        // What Xen counts for a domain has more in it than the guest's memory (video memory, rings): the difference is what moves.
-        var expected = run.Memory.Bytes + (wanted.Bytes - target.Bytes);
-        return await HasFollowedAsync(now => Math.Abs(now.Memory.Bytes - expected) <= s_balloonSlack.Bytes, cancellationToken).ConfigureAwait(false)
+        // What Xen counts for a domain may have more in it than the target (video memory, rings), and an HVM guest that has just begun
+        // may not have given back yet what is above its first target.
+        var told = await ReadKibibytesAsync(node / "target", cancellationToken).ConfigureAwait(false) ?? target;
+        var expected = run.Memory.Bytes + (told.Bytes - target.Bytes);
+        bool IsNear(DataSize memory, long bytes) => Math.Abs(memory.Bytes - bytes) <= s_balloonSlack.Bytes;
+        return await HasFollowedAsync(now => IsNear(now.Memory, expected) || IsNear(now.Memory, told.Bytes), cancellationToken).ConfigureAwait(false)
             ? (true, null)
             : (false, "The guest's balloon driver has not followed the change of its memory; it holds from the next start.");
     }

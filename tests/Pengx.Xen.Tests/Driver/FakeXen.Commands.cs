@@ -139,10 +139,11 @@ internal sealed partial class FakeXen
             return Say("xl/092", ("Domain 1:", $"Domain {domain.Number}:"), ("domid 1 ", $"domid {domain.Number} "), ("4096", Number((int)memory.MiB)));
         }
 
-        Write($"{domain.Path}/memory/target", Kibibytes(memory));
+        var target = memory - domain.VideoMemory;
+        Write($"{domain.Path}/memory/target", Kibibytes(target));
         if (Guests.FollowsMemory)
         {
-            domain.Memory = memory;
+            domain.Memory = target;
         }
 
         return Done;

@@ -120,7 +120,8 @@ internal sealed partial class FakeXen
         Write($"{domain.Path}/name", configuration.Name!);
         Write($"{domain.Path}/domid", Number(domain.Number));
         Write($"{domain.Path}/memory/static-max", Kibibytes(configuration.MaxMemory!.Value));
-        Write($"{domain.Path}/memory/target", Kibibytes(configuration.Memory.Value));
+        Write($"{domain.Path}/memory/target", Kibibytes(configuration.Memory.Value - domain.VideoMemory));
+        Write($"{domain.Path}/memory/videoram", Kibibytes(domain.VideoMemory));
         for (var cpu = 0; cpu < configuration.MaxCpus; cpu++)
         {
             Write($"{domain.Path}/cpu/{Number(cpu)}/availability", cpu < configuration.Cpus ? "online" : "offline");

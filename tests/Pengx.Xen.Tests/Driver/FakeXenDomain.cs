@@ -61,6 +61,9 @@ internal sealed class FakeXenDomain(int number, XlConfigDocument document, strin
 
     public DataSize Memory { get; set; }
 
+    /// <summary>What an HVM guest's memory has in it that its balloon never moves.</summary>
+    public DataSize VideoMemory => Configuration.Kind == XlGuestKind.Hvm ? DataSize.FromMiB(8) : default;
+
     public TimeSpan CpuTime { get; set; } = TimeSpan.FromSeconds(1.5);
 
     public bool IsPaused { get; set; }

@@ -17,6 +17,18 @@ public sealed class ResizeTests : XenDriverTest
         Assert.Contains(Xen.CallsOf("mem-set"), call => call[^1] == "100m");
     }
 
+    [Theory]
+    [InlineData(48)]
+    [InlineData(64)]
+    public async Task Video_memory_of_an_HVM_guest_is_in_what_it_is_given_and_in_no_target(long mebibytes)
+    {
+        var driver = await StartDriverAsync(options => options.ResizeTimeout = TimeSpan.FromSeconds(2));
+        var id = await RunAsync(driver, Define());
+        var outcome = await driver.Domains.ResizeAsync(id, 1, DataSize.FromMiB(mebibytes), Stop);
+        Assert.Equal(new ResizeOutcome(true, true, null), outcome);
+        Assert.Equal(mebibytes == 64 ? [] : ["48m"], Xen.CallsOf("mem-set").Select(call => call[^1]));
+    }
+
     [Fact]
     public async Task Processors_that_the_guest_ignores_are_not_applied_although_xl_says_0()
     {
