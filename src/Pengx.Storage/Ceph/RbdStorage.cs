@@ -22,6 +22,7 @@ namespace Pengx.Storage;
 public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeClone, IImageImport, IVolumeSnapshots
 {
     private const int SectorSize = 512;
+    private const int MaxChain = 64;
     private const string FormatNote = "pengx.format";
 
     // Said, rather than left to the cluster's default: without the exclusive lock nothing fences a crashed writer, without the
@@ -37,6 +38,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     private readonly RbdCopy _copy;
     private readonly KernelMapping _kernel;
     private readonly UserSpaceAttachment _userSpace;
+    private readonly RbdDeviceName _devices = new();
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly DiskLeases _leases;
@@ -127,7 +129,6 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
     /// <inheritdoc/>
     /// <remarks>A raw volume with a backing image is a native clone of that; such one is an RBD image of the same cluster.</remarks>
-    /// <exception cref="InvalidFieldException">The format is qcow2, and images are attached as devices here.</exception>
     public async Task<Volume> CreateAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         Validate(spec);
@@ -260,9 +261,9 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     }
 
     /// <inheritdoc/>
-    /// <remarks>By QEMU's own driver there is nothing to attach, neither of an overlay nor of what it lies on.</remarks>
+    /// <remarks>By QEMU's own driver there is nothing to attach, neither of an overlay nor of what it lies on. As a device, an image is
+    /// called <c>/dev/rbd/POOL/UUID</c>, and what an overlay lies on in the same pool is attached with it.</remarks>
     /// <exception cref="InUseException">Another host has the image open for writing; the message says who.</exception>
-    /// <exception cref="InvalidFieldException">The format is qcow2, and images are attached as devices here.</exception>
     public Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
         AttachAsync(storlink, disk, format, alone: true, cancellationToken);
 
@@ -286,6 +287,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
         if (had)
         {
+            _devices.Remove(pool, RbdName.Final(disk));
             _logger.ImageDetached(disk);
         }
     }
@@ -323,11 +325,10 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         return feature is not null;
     }
 
-    private void Validate(VolumeSpec spec)
+    private static void Validate(VolumeSpec spec)
     {
         ArgumentNullException.ThrowIfNull(spec);
         DemandSectors(spec.Size, nameof(spec));
-        DemandUsable(spec.Format);
         if (spec is { Source: not null, Backing: not null })
         {
             throw new ArgumentException("A volume is either a copy or an overlay.", nameof(spec));
@@ -339,15 +340,6 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         if (size.Bytes <= 0 || size.Bytes % SectorSize != 0)
         {
             throw new ArgumentException($"The size of a disk is a multiple of {SectorSize} bytes above zero; {size.Bytes} is not.", parameter);
-        }
-    }
-
-    // The header of an overlay names what it lies on, and a device's name is another one after every attaching.
-    private void DemandUsable(DiskFormat format)
-    {
-        if (format != DiskFormat.Raw && _options.Attach != CephAttachMode.Qemu)
-        {
-            throw new InvalidFieldException("format", format.Name, $"overlays on a storlink of level OB need QEMU's own RBD driver, and this host attaches images as devices ({_options.Attach}); give one at file or block level.");
         }
     }
 
@@ -508,14 +500,42 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
     private async Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, bool alone, CancellationToken cancellationToken)
     {
-        DemandUsable(format);
         var (pool, what) = Enter(storlink);
+        var location = await AttachOneAsync(what, pool, disk, format, alone, cancellationToken).ConfigureAwait(false);
+        if (_options.Attach == CephAttachMode.Qemu)
+        {
+            return location;
+        }
+
+        var (layer, layerFormat) = (disk, format);
+        for (var depth = 0; layerFormat == DiskFormat.Qcow2; depth++)
+        {
+            if (depth == MaxChain)
+            {
+                throw new StorageException($"The image of disk {disk} lies on more than {MaxChain} layers; merge some of its snapshots first.");
+            }
+
+            var header = await _copy.HeaderAsync(pool, RbdName.Final(layer), cancellationToken).ConfigureAwait(false);
+            if (header.BackingFile is not { } backing || _devices.Parse(pool, backing) is not { } beneath || !DiskFormatNames.TryParse(header.BackingFormat, out layerFormat))
+            {
+                break;
+            }
+
+            layer = beneath;
+            await AttachOneAsync(what, pool, layer, layerFormat, alone, cancellationToken).ConfigureAwait(false);
+        }
+
+        return location;
+    }
+
+    private async Task<DiskLocation> AttachOneAsync(string what, string pool, DiskId disk, DiskFormat format, bool alone, CancellationToken cancellationToken)
+    {
         var image = RbdName.Final(disk);
         using var held = await HoldAsync(disk, cancellationToken).ConfigureAwait(false);
         await DemandFormatAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false);
         if (Attached(pool, image, disk) is { } present)
         {
-            return present;
+            return new BlockLocation(_devices.Ensure(pool, image, present));
         }
 
         var broken = _options.Attach == CephAttachMode.UserSpace && _userSpace.HasTraces(disk);
@@ -548,17 +568,17 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
             ? await _kernel.MapAsync(what, pool, image, cancellationToken).ConfigureAwait(false)
             : await _userSpace.AttachAsync(what, disk, pool, image, cancellationToken).ConfigureAwait(false);
         _logger.ImageAttached(disk, pool, device);
-        return new BlockLocation(device);
+        return new BlockLocation(_devices.Ensure(pool, image, device));
     }
 
     private RbdLocation LocationOf(string pool, DiskId disk) => new(pool, RbdName.Final(disk)) { ConfigurationFile = _configuration.GuestFile, User = _options.User };
 
-    private BlockLocation? Attached(string pool, string image, DiskId disk) => (_options.Attach switch
+    private string? Attached(string pool, string image, DiskId disk) => _options.Attach switch
     {
         CephAttachMode.Kernel => _kernel.Find(pool, image),
         CephAttachMode.UserSpace => _userSpace.Find(disk),
         _ => null,
-    }) is { } device ? new(device) : null;
+    };
 
     private async Task<IReadOnlyList<RbdWatcher>?> WatchersAsync(string what, string pool, string image, CancellationToken cancellationToken) =>
         (await _tools.FindAsync(what, "status", pool, image, CephJson.Default.RbdStatus, cancellationToken).ConfigureAwait(false))?.Watchers;

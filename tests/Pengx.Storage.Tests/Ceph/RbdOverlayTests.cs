@@ -93,18 +93,6 @@ public sealed class RbdOverlayTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_host_that_attaches_images_as_devices_refuses_overlays_before_anything_is_made()
-    {
-        var (_, below) = await CreateAsync();
-        var options = _bench.Options;
-        options.Attach = CephAttachMode.Kernel;
-        var storage = RbdBench.Create(options);
-        var refused = await Assert.ThrowsAsync<InvalidFieldException>(() => storage.CreateAsync(Storlink, Spec(DiskFormat.Qcow2) with { Backing = below }, cancellationToken: Token));
-        Assert.Contains("Kernel", refused.Message, StringComparison.Ordinal);
-        Assert.Single(await _bench.ListAsync(Token));
-    }
-
-    [Fact]
     public async Task A_chain_in_a_pool_and_in_files_is_read_merged_pulled_up_and_linked_anew()
     {
         // From the top: a file, three in the pool, a raw one in the pool. Each has a MiB of its own.
