@@ -44,9 +44,16 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         Assert.InRange(await NewestAsync($"{copy}disks/"), copied.From, copied.To);
         Assert.All((await host.GetXmlAsync($"{copy}disks/")).Elements("disk"), disk => Assert.Equal("raw", disk.Element("format")!.Value));
         await host.ChangeAsync(HttpMethod.Delete, copy, null, HttpStatusCode.NoContent);
-        var (backup, backedUp) = await TakenAsync(() => host.ChangeAsync(
-            HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>b</backup_name><storlink>{vault}</storlink></vm>", HttpStatusCode.OK));
-        Assert.InRange(await NewestAsync($"/vms/{vm}/disks/backups/{IdOf(backup)}/"), backedUp.From, backedUp.To);
+        List<string> backups = [];
+        foreach (var name in (string[])["full", "upon it"])
+        {
+            var (backup, backedUp) = await TakenAsync(() => host.ChangeAsync(
+                HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{vault}</storlink><type>incremental</type></vm>", HttpStatusCode.OK));
+            Assert.InRange(await NewestAsync($"/vms/{vm}/disks/backups/{IdOf(backup)}/"), backedUp.From, backedUp.To);
+            backups.Insert(0, IdOf(backup));
+        }
+
+        Assert.Contains("\"incremental\"", await File.ReadAllTextAsync(Path.Combine(files.Directory, $"{backups[0]}.backup.json"), Token), StringComparison.Ordinal);
         Assert.Equal(6, await CountAsync());
 
         // The first goes while the guest writes, which runs on what lies upon it.
@@ -76,7 +83,11 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         Assert.Equal(2, await CountAsync());
         await StartAsync(RealGuests.LastFlushed(guests.Serial(vm)));
         await PowerOffAsync();
-        await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/backups/{IdOf(backup)}/", null, HttpStatusCode.NoContent);
+        foreach (var backup in backups)
+        {
+            await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/backups/{backup}/", null, HttpStatusCode.NoContent);
+        }
+
         await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
         await foreach (var left in storage.ListAsync(place, Token))
         {
