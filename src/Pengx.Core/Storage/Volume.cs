@@ -20,6 +20,10 @@ public sealed record VolumeSpec
     /// <summary>The image to copy the content from, flattened; the volume is empty without one.</summary>
     public DiskLayer? Source { get; init; }
 
+    /// <summary>Whether the caller vouches that nothing writes to <see cref="Source"/>, although a guest of this host may have it open:
+    /// beneath an overlay. Where a storage link can tell writers from readers itself, it does.</summary>
+    public bool IsSourceFrozen { get; init; }
+
     /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/>.</summary>
     public DiskLayer? Backing { get; init; }
 

@@ -95,7 +95,7 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
                 var state = context.State;
                 if (!state.IsUponParent || !await IncrementalBackups.TryCopyAsync(place, state, context.Progress, cancellationToken).ConfigureAwait(false))
                 {
-                    await VolumeSteps.CreateAsync(place, state.Disks, context.Progress, cancellationToken).ConfigureAwait(false);
+                    await VolumeSteps.CopyFrozenAsync(place, state.Disks, context.Progress, cancellationToken).ConfigureAwait(false);
                 }
             },
             async (context, cancellationToken) =>

@@ -55,7 +55,7 @@ internal sealed class CopyMachine(Workplace place) : Workflow<CopyMachineState>
         Freezing.Freeze<CopyMachineState>(place, state => state.Source),
         new(
             "copy disks",
-            (context, cancellationToken) => VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken),
+            (context, cancellationToken) => VolumeSteps.CopyFrozenAsync(place, context.State.Disks, context.Progress, cancellationToken),
             (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)),
         Freezing.Thaw<CopyMachineState>(place, state => state.Source),
         new(

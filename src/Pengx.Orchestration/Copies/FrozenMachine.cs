@@ -53,24 +53,6 @@ internal static class Freezing
         }
 
         place.LiveDisks(name);
-        var raw = await place.Store.ReadAsync(
-            async session =>
-            {
-                foreach (var disk in (await MachineRows.FindAsync(session, vm, cancellationToken).ConfigureAwait(false))?.Disks ?? [])
-                {
-                    if (await session.Storlinks.FindAsync(disk.Storlink, cancellationToken).ConfigureAwait(false) is { Level: StorlinkLevel.Object } storlink)
-                    {
-                        return $"disk {disk.Id} lies on storlink {storlink.Id} '{storlink.Name}' at object level (OB)";
-                    }
-                }
-
-                return null;
-            },
-            cancellationToken).ConfigureAwait(false);
-        if (raw is not null)
-        {
-            throw new WrongStateException($"VM '{name}' runs, and {raw}, which has no overlays; stop it first.");
-        }
     }
 
     /// <summary>Chooses the overlays, while the machine is held.</summary>

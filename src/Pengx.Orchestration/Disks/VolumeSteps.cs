@@ -3,7 +3,14 @@ namespace Pengx.Orchestration;
 /// <summary>Makes and removes the images of disks, as steps that can be run again.</summary>
 internal static class VolumeSteps
 {
-    public static async Task CreateAsync(Workplace place, IReadOnlyList<PlannedDisk> disks, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
+    public static Task CreateAsync(Workplace place, IReadOnlyList<PlannedDisk> disks, IProgress<ByteProgress> progress, CancellationToken cancellationToken) =>
+        CreateAsync(place, disks, isFrozen: false, progress, cancellationToken);
+
+    /// <summary>Makes copies of disks that a running guest has open beneath overlays.</summary>
+    public static Task CopyFrozenAsync(Workplace place, IReadOnlyList<PlannedDisk> disks, IProgress<ByteProgress> progress, CancellationToken cancellationToken) =>
+        CreateAsync(place, disks, isFrozen: true, progress, cancellationToken);
+
+    private static async Task CreateAsync(Workplace place, IReadOnlyList<PlannedDisk> disks, bool isFrozen, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
     {
         foreach (var (share, (disk, source)) in ProgressShare.Of(progress, disks, planned => planned.Disk.Size))
         {
@@ -21,6 +28,7 @@ internal static class VolumeSteps
                     Format = disk.Format,
                     Size = disk.Size,
                     Source = sourceLayer,
+                    IsSourceFrozen = isFrozen,
                     Backing = backingLayer,
 
                     // Whoever takes a backup elsewhere takes its files as they are.
@@ -45,7 +53,8 @@ internal static class VolumeSteps
         }
     }
 
-    /// <summary>The format that a copy has on a storage link: the original's, but RBD images are raw.</summary>
+    /// <summary>The format that a copy has on a storage link: the original's, but raw on a pool, where only overlays and what a running
+    /// guest was moved to are qcow2.</summary>
     public static DiskFormat FormatOn(Storlink storlink, DiskFormat original) => storlink.Level == StorlinkLevel.Object ? DiskFormat.Raw : original;
 
     private static async Task<Storlink> FindStorlinkAsync(IStoreSession session, StorlinkId id, CancellationToken cancellationToken) =>

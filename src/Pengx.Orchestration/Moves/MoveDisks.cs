@@ -101,10 +101,6 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
         var storlink = await CopyMachine.FindStorlinkAsync(place, state.Storlink, cancellationToken).ConfigureAwait(false);
         await Freezing.DemandAsync(place, state.Vm, state.VmName, cancellationToken).ConfigureAwait(false);
         var alive = await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false);
-        if (alive && storlink.Level == StorlinkLevel.Object)
-        {
-            throw new InvalidFieldException("storlink", storlink.Id.ToString(), $"VM '{state.VmName}' runs, and '{storlink.Name}' is at object level (OB), which has no overlays; stop it first, or give one at file level");
-        }
 
         state.MovedAt = context.Now;
         state.Old = old;

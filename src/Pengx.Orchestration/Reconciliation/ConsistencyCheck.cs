@@ -168,9 +168,9 @@ public sealed class ConsistencyCheck
                     all.AddRange(await session.Disks.ListAsync(kind, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false));
                 }
 
-                // Only qcow2 images name others, and those of Ceph do it out of sight.
+                // Only qcow2 images name others.
                 return all.Where(disk => disk.Format == DiskFormat.Qcow2 && storlinks.GetValueOrDefault(disk.Storlink) is { } link
-                    && link.Level != StorlinkLevel.Object && _place.Storage.Find(link) is not null).ToList();
+                    && _place.Storage.Find(link) is not null).ToList();
             },
             cancellationToken).ConfigureAwait(false);
         foreach (var disk in disks.Where(disk => !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())))

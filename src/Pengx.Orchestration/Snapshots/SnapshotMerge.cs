@@ -52,7 +52,7 @@ internal sealed class SnapshotMerges(Workplace place)
                 && (upper.Size <= lower.Size || lowerLink.Level == StorlinkLevel.File);
             layers.Add(new(upper, lower, down));
             var (target, moved) = down ? (lowerLink, upperUse) : (upperLink, lowerUse);
-            if (target.Level == StorlinkLevel.File)
+            if (target.Level != StorlinkLevel.Block)
             {
                 needed[target.Id] = needed.GetValueOrDefault(target.Id) + moved;
             }
@@ -181,11 +181,6 @@ internal sealed class SnapshotMerges(Workplace place)
     public async Task DemandChainAsync(SnapshotRows rows, Disk disk, CancellationToken cancellationToken)
     {
         var recorded = (await SnapshotRows.ChainAsync(place, disk, cancellationToken).ConfigureAwait(false)).Layers;
-        if (recorded[0].Location is RbdLocation)
-        {
-            return;
-        }
-
         var real = await place.Chains.ReadAsync(recorded[0], cancellationToken).ConfigureAwait(false);
         if (!real.SequenceEqual(recorded))
         {

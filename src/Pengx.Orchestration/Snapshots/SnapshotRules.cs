@@ -39,18 +39,8 @@ internal static class SnapshotRules
         }
 
         var storlink = await StorlinkAsync(place, target, cancellationToken).ConfigureAwait(false);
-        if (storlink.Level == StorlinkLevel.Object)
-        {
-            throw new InvalidFieldException("storlink", target.ToString(), $"'{storlink.Name}' is at object level (OB), which has no overlays; give one at file or block level");
-        }
-
         foreach (var disk in rows.Current)
         {
-            if (await StorlinkAsync(place, disk.Storlink, cancellationToken).ConfigureAwait(false) is { Level: StorlinkLevel.Object } rbd)
-            {
-                throw new WrongStateException($"Disk {disk.Id} of VM '{rows.Machine.Name}' lies on storlink {rbd.Id} '{rbd.Name}' at object level (OB), which has no overlays; snapshots are of disks at file and block level.");
-            }
-
             await DemandDepthAsync(place, rows, disk, cancellationToken).ConfigureAwait(false);
         }
 

@@ -38,7 +38,7 @@ internal sealed class TemplateFromMachine(Workplace place) : Workflow<TemplateFr
         Freezing.Freeze<TemplateFromMachineState>(place, state => state.Source),
         new(
             "copy disks",
-            (context, cancellationToken) => VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken),
+            (context, cancellationToken) => VolumeSteps.CopyFrozenAsync(place, context.State.Disks, context.Progress, cancellationToken),
             (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)),
         Freezing.Thaw<TemplateFromMachineState>(place, state => state.Source),
         new(

@@ -81,13 +81,13 @@ internal static class BlockNodes
 
     /// <summary>How an image's header names a layer that it is backed by: what QEMU writes there when a merge or a pull links it anew.</summary>
     /// <param name="layer">The layer.</param>
-    public static string BackingName(DiskLayer layer) => layer.Location switch
-    {
-        FileLocation file => file.Path,
-        BlockLocation block => block.Path,
-        RbdLocation rbd => "json:" + new JsonObject { ["file"] = WithoutCache(Rbd(rbd)) }.ToJsonString(),
-        _ => throw new ArgumentOutOfRangeException(nameof(layer), layer, "No such kind of location."),
-    };
+    public static string BackingName(DiskLayer layer) => BackingReference.Write(layer.Location);
+
+    /// <summary>Whether a header's name of a backing image means a layer.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="layer">The layer.</param>
+    public static bool IsBackingName(string name, DiskLayer layer) =>
+        name == BackingName(layer) || (layer.Location is RbdLocation rbd && BackingReference.ReadRbd(name) == rbd);
 
     /// <summary>The node names of a disk's chain as it is now, the guest's first. What QEMU puts in between while a job runs is left out.</summary>
     /// <param name="graph">QEMU's nodes.</param>
@@ -131,17 +131,8 @@ internal static class BlockNodes
         _ => throw new HypervisorException($"QEMU has '{storage.File}' open by driver {storage.Driver}, which was not said here."),
     };
 
-    private static RbdLocation ReadRbd(string name)
-    {
-        const string Json = "json:";
-        if (name.StartsWith(Json, StringComparison.Ordinal) && JsonNode.Parse(name[Json.Length..]) is JsonObject node
-            && (string?)node["pool"] is { } pool && (string?)node["image"] is { } image)
-        {
-            return new(pool, image) { ConfigurationFile = (string?)node["conf"], User = (string?)node["user"] };
-        }
-
-        throw new HypervisorException($"QEMU names an RBD image in a way that is not understood: {name}");
-    }
+    private static RbdLocation ReadRbd(string name) => BackingReference.ReadRbd(name)
+        ?? throw new HypervisorException($"QEMU names an RBD image in a way that is not understood: {name}");
 
     // A lower layer's bytes are opened for writing only while a merge needs it, which a node that says read-only would refuse.
     private static JsonObject[] Describe(DiskId disk, DiskLayer layer, string? beneath, bool isReadOnly, bool isTop)
@@ -173,12 +164,6 @@ internal static class BlockNodes
         }
 
         return [storage, format];
-    }
-
-    private static JsonObject WithoutCache(JsonObject node)
-    {
-        node.Remove("cache");
-        return node;
     }
 
     // The host's page cache serves files, since not every file system takes O_DIRECT, and a guest's flush reaches the disk

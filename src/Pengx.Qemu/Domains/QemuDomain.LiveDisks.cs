@@ -163,7 +163,7 @@ internal sealed partial class QemuDomain
                 CultureInfo.InvariantCulture, $"the overlay has {image.VirtualSize} bytes and the disk {target.Chain[0].Info.Image.VirtualSize}; they must be equal."));
         }
 
-        if ((image.BackingFilename is { } backing && backing != BlockNodes.BackingName(beneath))
+        if ((image.BackingFilename is { } backing && !BlockNodes.IsBackingName(backing, beneath))
             || (image.BackingFilenameFormat is { } format && format != beneath.Format.Name))
         {
             throw new InvalidFieldException(

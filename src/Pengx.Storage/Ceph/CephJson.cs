@@ -37,6 +37,7 @@ internal sealed record CephPoolStats([property: JsonRequired] long Stored, [prop
 [JsonSerializable(typeof(RbdInfo))]
 [JsonSerializable(typeof(RbdUsage))]
 [JsonSerializable(typeof(IReadOnlyList<string>))]
+[JsonSerializable(typeof(IReadOnlyDictionary<string, string>))]
 [JsonSerializable(typeof(IReadOnlyList<RbdTrashEntry>))]
 [JsonSerializable(typeof(IReadOnlyList<RbdSnapshot>))]
 [JsonSerializable(typeof(IReadOnlyList<RbdChild>))]

@@ -66,6 +66,20 @@ internal sealed class CephTools(IProcessRunner runner, CephOptions options, Ceph
         return null;
     }
 
+    /// <summary>What was noted of an image.</summary>
+    /// <returns>By key; <see langword="null"/> when there is no such image.</returns>
+    public async Task<IReadOnlyDictionary<string, string>?> NotesAsync(string what, string pool, string image, CancellationToken cancellationToken)
+    {
+        var result = await TryRbdAsync(["image-meta", "list", "--pool", pool, "--image", image, "--format", "json"], cancellationToken).ConfigureAwait(false);
+        return result.ExitCode switch
+        {
+            // Of an image that nothing was noted of, it says nothing.
+            0 => string.IsNullOrWhiteSpace(result.Output) ? new Dictionary<string, string>() : Read(result, CephJson.Default.IReadOnlyDictionaryStringString),
+            NoEntry when !(await NamesAsync(what, pool, cancellationToken).ConfigureAwait(false)).Contains(image) => null,
+            _ => throw FailureOf(what, result),
+        };
+    }
+
     /// <summary>The names of all images of a pool; opens none of them.</summary>
     public Task<IReadOnlyList<string>> NamesAsync(string what, string pool, CancellationToken cancellationToken) =>
         RbdAsync(what, ["ls", "--pool", pool], CephJson.Default.IReadOnlyListString, cancellationToken);

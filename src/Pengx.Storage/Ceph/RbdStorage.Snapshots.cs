@@ -9,7 +9,7 @@ public sealed partial class RbdStorage
     public async Task<bool> CanCloneAsync(Storlink storlink, DiskId source, CancellationToken cancellationToken = default)
     {
         var (pool, what) = Enter(storlink);
-        return await _tools.FindAsync(what, "info", pool, RbdName.Final(source), CephJson.Default.RbdInfo, cancellationToken).ConfigureAwait(false) is not null;
+        return await NotedFormatAsync(what, pool, RbdName.Final(source), cancellationToken).ConfigureAwait(false) == DiskFormat.Raw;
     }
 
     /// <inheritdoc/>
@@ -21,6 +21,11 @@ public sealed partial class RbdStorage
         if (spec is not { Source: null, Backing: null })
         {
             throw new ArgumentException("What a clone is made from is told beside its specification.", nameof(spec));
+        }
+
+        if (spec.Format != DiskFormat.Raw)
+        {
+            throw new InvalidFieldException("format", spec.Format.Name, "only a raw image is cloned; copy it.");
         }
 
         return CreateAsync(storlink, spec with { Backing = new(LocationOf(RbdName.PoolOf(storlink), source), DiskFormat.Raw) }, null, cancellationToken);
@@ -101,6 +106,11 @@ public sealed partial class RbdStorage
         if (parent.Location is not RbdLocation rbd)
         {
             throw new StorageException($"{what}: only an RBD image can lie beneath an RBD image, and {parent.Location} is none; copy it.");
+        }
+
+        if (await NotedFormatAsync(what, rbd.Pool, rbd.Image, cancellationToken).ConfigureAwait(false) is not DiskFormat.Raw)
+        {
+            throw new StorageException($"{what}: the image {rbd} does not hold a raw disk, and is not cloned; copy it.");
         }
 
         var snapshot = RbdName.CloneSnapshot(child);

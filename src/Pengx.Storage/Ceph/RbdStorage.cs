@@ -9,18 +9,21 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Pengx.Storage;
 
-/// <summary>Disks as RBD images in a pool of a Ceph cluster: storage links of level OB. Images are raw; an overlay is a native
-/// clone.</summary>
+/// <summary>Disks as RBD images in a pool of a Ceph cluster: storage links of level OB. An overlay of a raw format is a native clone;
+/// one of format qcow2 is a qcow2 image inside an RBD image.</summary>
 /// <remarks>
 /// A volume is made under a hidden name in the same pool and given its own name only when whole; one that is removed goes to the
 /// pool's trash first. Whatever interrupts either, the next call for the same disk finishes it. Every tool's waits are bounded
 /// by a configuration of their own and by a deadline. An image that another host has open for writing is not attached here;
-/// who has it is told by name. Safe to use from many threads and from several processes: those of one host wait for each other by
+/// who has it is told by name. Which RBD images hold a qcow2 image is noted in their metadata, and never guessed; such an RBD image is as large
+/// as the qcow2 image can ever become, of which only what is written takes space. Safe to use from many threads and from several processes: those of one host wait for each other by
 /// leases (<see cref="DiskLeases"/>).
 /// </remarks>
 public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeClone, IImageImport, IVolumeSnapshots
 {
     private const int SectorSize = 512;
+    private const int MaxChain = 64;
+    private const string FormatNote = "pengx.format";
 
     // Said, rather than left to the cluster's default: without the exclusive lock nothing fences a crashed writer, without the
     // object map every measuring would read all of the image.
@@ -35,9 +38,13 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     private readonly RbdCopy _copy;
     private readonly KernelMapping _kernel;
     private readonly UserSpaceAttachment _userSpace;
+    private readonly RbdDeviceName _devices = new();
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly DiskLeases _leases;
+
+    // An image's format never changes, and it is asked for at every attaching.
+    private readonly ConcurrentDictionary<(string Pool, DiskId Disk), DiskFormat> _formats = new();
 
     // Asking takes half a second, and making a disk needs a rough answer only.
     private readonly ConcurrentDictionary<string, (long At, StorlinkCapacity Capacity)> _capacities = new(StringComparer.Ordinal);
@@ -121,7 +128,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     }
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidFieldException">The format is not raw.</exception>
+    /// <remarks>A raw volume with a backing image is a native clone of that; such one is an RBD image of the same cluster.</remarks>
     public async Task<Volume> CreateAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         Validate(spec);
@@ -132,13 +139,13 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         await RemoveLeftoversAsync(storlink, what, pool, [.. entries.Where(entry => entry.Entry.Disk == spec.Disk && !entry.Entry.Complete)], cancellationToken).ConfigureAwait(false);
         if (entries.Any(entry => entry.Entry.Disk == spec.Disk && entry.Entry.Complete))
         {
-            return await FindAsync(what, pool, spec.Disk, cancellationToken).ConfigureAwait(false)
+            return await FindAsync(what, pool, spec.Disk, spec.Format, cancellationToken).ConfigureAwait(false)
                 ?? throw new StorageException($"{what}: the image of disk {spec.Disk} disappeared while it was looked at.");
         }
 
         var capacity = await DemandCapacityAsync(storlink, spec.Size, cancellationToken).ConfigureAwait(false);
         var beneath = spec.Source ?? spec.Backing;
-        var total = beneath is null ? DataSize.Zero : await SizeOfAsync(what, beneath, cancellationToken).ConfigureAwait(false);
+        var total = beneath is null ? DataSize.Zero : await SizeOfAsync(what, beneath, spec, cancellationToken).ConfigureAwait(false);
         if (spec.Size < total)
         {
             throw new StorageException($"A disk of {spec.Size} cannot hold the image {beneath?.Location}, which has {total}.");
@@ -154,7 +161,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         try
         {
             await FillAsync(what, pool, part, spec, total, progress, cancellationToken).ConfigureAwait(false);
-            volume = await UsageAsync(what, pool, spec.Disk, part, cancellationToken).ConfigureAwait(false) ?? throw Missing(what, pool, spec.Disk);
+            volume = await UsageAsync(what, pool, spec.Disk, part, spec.Format, cancellationToken).ConfigureAwait(false) ?? throw Missing(what, pool, spec.Disk);
             if (volume.Size != spec.Size)
             {
                 throw new StorageException($"{what}: the image of disk {spec.Disk} was to have {spec.Size.Bytes} bytes, and has {volume.Size.Bytes}.");
@@ -168,6 +175,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
             throw;
         }
 
+        _formats[(pool, spec.Disk)] = spec.Format;
         _logger.VolumeCreated(spec.Disk, storlink.Id, spec.Format, spec.Size, _time.GetElapsedTime(started));
         return volume;
     }
@@ -179,6 +187,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     {
         var (pool, what) = Enter(storlink);
         using var held = await HoldAsync(disk, cancellationToken).ConfigureAwait(false);
+        _formats.TryRemove((pool, disk), out _);
         var entries = (await EntriesAsync(what, pool, cancellationToken).ConfigureAwait(false)).Where(entry => entry.Entry.Disk == disk).ToList();
         foreach (var (entry, trashId) in entries)
         {
@@ -199,12 +208,10 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     }
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidFieldException">The format is not raw.</exception>
     public Task<Volume?> FindAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default)
     {
-        DemandRaw(format);
         var (pool, what) = Enter(storlink);
-        return FindAsync(what, pool, disk, cancellationToken);
+        return FindAsync(what, pool, disk, format, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -221,27 +228,41 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     /// <exception cref="InUseException">Something has the image open.</exception>
     public async Task GrowAsync(Storlink storlink, DiskId disk, DiskFormat format, DataSize size, CancellationToken cancellationToken = default)
     {
-        DemandRaw(format);
         DemandSectors(size, nameof(size));
         var (pool, what) = Enter(storlink);
+        var image = RbdName.Final(disk);
         using var held = await HoldAsync(disk, cancellationToken).ConfigureAwait(false);
-        if (await InfoAsync(what, pool, disk, cancellationToken).ConfigureAwait(false) is var before && before.Size >= size.Bytes)
+        var before = await InfoAsync(what, pool, disk, cancellationToken).ConfigureAwait(false);
+        await DemandFormatAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false);
+        if ((format == DiskFormat.Raw ? before.Size : (await _copy.HeaderAsync(pool, image, cancellationToken).ConfigureAwait(false)).Size.Bytes) >= size.Bytes)
         {
             return;
         }
 
         await DemandCapacityAsync(storlink, size, cancellationToken).ConfigureAwait(false);
-        await DemandUnusedAsync(what, pool, disk, RbdName.Final(disk), wait: false, cancellationToken).ConfigureAwait(false);
-        await _tools.RbdAsync(what, ["resize", "--no-progress", "--size", Bytes(size), "--pool", pool, "--image", RbdName.Final(disk)], cancellationToken).ConfigureAwait(false);
-        if ((await InfoAsync(what, pool, disk, cancellationToken).ConfigureAwait(false)).Size != size.Bytes)
+        await DemandUnusedAsync(what, pool, disk, image, wait: false, cancellationToken).ConfigureAwait(false);
+        var needed = format == DiskFormat.Raw ? size : await _copy.NeededAsync(size, cancellationToken).ConfigureAwait(false);
+        if (needed.Bytes > before.Size)
         {
-            throw new StorageException($"{what}: rbd says that it grew disk {disk} to {size}, and it has another size.");
+            await _tools.RbdAsync(what, ["resize", "--no-progress", "--size", Bytes(needed), "--pool", pool, "--image", image], cancellationToken).ConfigureAwait(false);
+        }
+
+        if (format == DiskFormat.Qcow2)
+        {
+            await _copy.ResizeAsync(pool, image, size, cancellationToken).ConfigureAwait(false);
+        }
+
+        if ((await FindAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false))?.Size != size)
+        {
+            throw new StorageException($"{what}: disk {disk} was grown to {size}, and has another size.");
         }
 
         _logger.VolumeGrown(disk, storlink.Id, size);
     }
 
     /// <inheritdoc/>
+    /// <remarks>By QEMU's own driver there is nothing to attach, neither of an overlay nor of what it lies on. As a device, an image is
+    /// called <c>/dev/rbd/POOL/UUID</c>, and what an overlay lies on in the same pool is attached with it.</remarks>
     /// <exception cref="InUseException">Another host has the image open for writing; the message says who.</exception>
     public Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
         AttachAsync(storlink, disk, format, alone: true, cancellationToken);
@@ -266,6 +287,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
         if (had)
         {
+            _devices.Remove(pool, RbdName.Final(disk));
             _logger.ImageDetached(disk);
         }
     }
@@ -278,12 +300,17 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     }
 
     /// <inheritdoc/>
+    /// <exception cref="InvalidFieldException">The format is not raw.</exception>
     /// <exception cref="InUseException">Something has the image open for writing.</exception>
     public async Task<Volume> InspectImportAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default)
     {
-        DemandRaw(format);
+        if (format != DiskFormat.Raw)
+        {
+            throw new InvalidFieldException("format", format.Name, "an image that is laid into a pool (level OB) by hand is raw; convert it with 'qemu-img convert' first.");
+        }
+
         var (pool, what) = Enter(storlink);
-        var volume = await FindAsync(what, pool, disk, cancellationToken).ConfigureAwait(false) ?? throw Missing(what, pool, disk);
+        var volume = await FindAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false) ?? throw Missing(what, pool, disk);
         await DemandUnusedAsync(what, pool, disk, RbdName.Final(disk), wait: false, cancellationToken).ConfigureAwait(false);
         return volume.Size.Bytes > 0 && volume.Size.Bytes % SectorSize == 0
             ? volume
@@ -302,7 +329,6 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     {
         ArgumentNullException.ThrowIfNull(spec);
         DemandSectors(spec.Size, nameof(spec));
-        DemandRaw(spec.Format);
         if (spec is { Source: not null, Backing: not null })
         {
             throw new ArgumentException("A volume is either a copy or an overlay.", nameof(spec));
@@ -317,13 +343,31 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         }
     }
 
-    private static void DemandRaw(DiskFormat format)
+    /// <summary>Demands that an image is noted as having a format; one of which nothing is noted is raw.</summary>
+    private async Task DemandFormatAsync(string what, string pool, DiskId disk, DiskFormat format, CancellationToken cancellationToken)
     {
-        if (format != DiskFormat.Raw)
+        if (!_formats.TryGetValue((pool, disk), out var noted))
         {
-            throw new InvalidFieldException("format", format.Name, "a disk on a storlink of level OB is raw; its snapshots and overlays are Ceph's own.");
+            if (await NotedFormatAsync(what, pool, RbdName.Final(disk), cancellationToken).ConfigureAwait(false) is not { } read)
+            {
+                return;
+            }
+
+            noted = _formats[(pool, disk)] = read;
+        }
+
+        if (noted != format)
+        {
+            throw new StorageException($"Disk {disk} is recorded as {format.Name}, but its image {pool}/{RbdName.Final(disk)} is noted as {noted.Name}; neither is guessed.");
         }
     }
+
+    /// <returns><see langword="null"/> when there is no such image.</returns>
+    private async Task<DiskFormat?> NotedFormatAsync(string what, string pool, string image, CancellationToken cancellationToken) =>
+        await _tools.NotesAsync(what, pool, image, cancellationToken).ConfigureAwait(false) is not { } notes ? null
+            : !notes.TryGetValue(FormatNote, out var name) ? DiskFormat.Raw
+            : DiskFormatNames.TryParse(name, out var format) ? format
+            : throw new StorageException($"{what}: the image {pool}/{image} is noted as being of the format '{name}', which is not known here.");
 
     private (string Pool, string What) Enter(Storlink storlink)
     {
@@ -342,17 +386,24 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
     private async Task<RbdInfo> InfoAsync(string what, string pool, DiskId disk, CancellationToken cancellationToken) =>
         await _tools.FindAsync(what, "info", pool, RbdName.Final(disk), CephJson.Default.RbdInfo, cancellationToken).ConfigureAwait(false) ?? throw Missing(what, pool, disk);
 
-    private Task<Volume?> FindAsync(string what, string pool, DiskId disk, CancellationToken cancellationToken) =>
-        UsageAsync(what, pool, disk, RbdName.Final(disk), cancellationToken);
+    private async Task<Volume?> FindAsync(string what, string pool, DiskId disk, DiskFormat format, CancellationToken cancellationToken)
+    {
+        await DemandFormatAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false);
+        return await UsageAsync(what, pool, disk, RbdName.Final(disk), format, cancellationToken).ConfigureAwait(false);
+    }
 
-    private async Task<Volume?> UsageAsync(string what, string pool, DiskId disk, string image, CancellationToken cancellationToken)
+    private async Task<Volume?> UsageAsync(string what, string pool, DiskId disk, string image, DiskFormat format, CancellationToken cancellationToken)
     {
         var usage = await _tools.FindAsync(what, "du", pool, image, CephJson.Default.RbdUsage, cancellationToken).ConfigureAwait(false);
 
         // Its snapshots are listed with it, and their space is its, too.
-        return usage?.Images.FirstOrDefault(entry => entry.Snapshot is null) is { } head
-            ? new(disk, DiskFormat.Raw, new(head.ProvisionedSize), new(usage.Images.Sum(entry => entry.UsedSize)))
-            : null;
+        if (usage?.Images.FirstOrDefault(entry => entry.Snapshot is null) is not { } head)
+        {
+            return null;
+        }
+
+        var size = format == DiskFormat.Raw ? new(head.ProvisionedSize) : (await _copy.HeaderAsync(pool, image, cancellationToken).ConfigureAwait(false)).Size;
+        return new(disk, format, size, new(usage.Images.Sum(entry => entry.UsedSize)));
     }
 
     /// <summary>All that lies in a pool under a disk's UUID; what has a number lies in the trash.</summary>
@@ -377,49 +428,57 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
             : throw new InsufficientResourceException($"A disk of {size} is larger than all of storlink {storlink.Id}, which has {capacity.Size.MiB} MiB.");
     }
 
-    private async Task<DataSize> SizeOfAsync(string what, DiskLayer layer, CancellationToken cancellationToken)
+    private async Task<DataSize> SizeOfAsync(string what, DiskLayer layer, VolumeSpec spec, CancellationToken cancellationToken)
     {
-        if (layer.Location is not RbdLocation rbd)
+        if (layer.Location is RbdLocation rbd)
         {
-            return await Task.Run(() => ImageChain.Read(layer).Size, cancellationToken).ConfigureAwait(false);
+            if (rbd.ConfigurationFile != _configuration.GuestFile || rbd.User != _options.User)
+            {
+                throw new StorageException($"{what}: the image {rbd} is reached by another configuration, and is not copied from here.");
+            }
+
+            if (spec.Backing is not null && spec.Format == DiskFormat.Raw && layer.Format != DiskFormat.Raw)
+            {
+                throw new InvalidFieldException("format", layer.Format.Name, "only a raw image is cloned; copy it.");
+            }
+
+            // Nothing locks out a writer while it is copied, as the locks of files do. The guest whose disk gets an overlay goes on writing
+            // to it until it changes over.
+            if ((spec.Source is not null || spec.Format == DiskFormat.Raw)
+                && (await WatchersAsync(what, rbd.Pool, rbd.Image, cancellationToken).ConfigureAwait(false) ?? throw new StorageException($"{what}: there is no image {rbd}."))
+                    .Where(watcher => !spec.IsSourceFrozen || !IsLocal(watcher)).ToList() is { Count: > 0 } watchers)
+            {
+                throw new InUseException($"{what}: the image {rbd} is open for writing, by {Describe(watchers)}.");
+            }
         }
 
-        DemandRaw(layer.Format);
-        if (rbd.ConfigurationFile != _configuration.GuestFile || rbd.User != _options.User)
-        {
-            throw new StorageException($"{what}: the image {rbd} is reached by another configuration, and is not copied from here.");
-        }
-
-        var info = await _tools.FindAsync(what, "info", rbd.Pool, rbd.Image, CephJson.Default.RbdInfo, cancellationToken).ConfigureAwait(false)
-            ?? throw new StorageException($"{what}: there is no image {rbd}.");
-
-        // Nothing locks out a writer while it is copied, as the locks of files do.
-        if (await WatchersAsync(what, rbd.Pool, rbd.Image, cancellationToken).ConfigureAwait(false) is { Count: > 0 } watchers)
-        {
-            throw new InUseException($"{what}: the image {rbd} is open for writing, by {Describe(watchers)}.");
-        }
-
-        return new(info.Size);
+        return await _copy.SizeAsync(layer, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task FillAsync(string what, string pool, string part, VolumeSpec spec, DataSize total, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        if (spec.Backing is { } backing)
+        if (spec.Backing is { } parent && spec.Format == DiskFormat.Raw)
         {
-            await CloneAsync(what, backing, pool, part, spec.Disk, cancellationToken).ConfigureAwait(false);
+            await CloneAsync(what, parent, pool, part, spec.Disk, cancellationToken).ConfigureAwait(false);
             if (spec.Size > total)
             {
                 await _tools.RbdAsync(what, ["resize", "--no-progress", "--size", Bytes(spec.Size), "--pool", pool, "--image", part], cancellationToken).ConfigureAwait(false);
             }
+
+            return;
         }
-        else
+
+        var size = spec.Format == DiskFormat.Raw ? spec.Size : await _copy.NeededAsync(spec.Size, cancellationToken).ConfigureAwait(false);
+        await _tools.RbdAsync(what, ["create", "--no-progress", "--size", Bytes(size), "--image-feature", Features, "--pool", pool, "--image", part], cancellationToken).ConfigureAwait(false);
+        if (spec.Format == DiskFormat.Qcow2)
         {
-            await _tools.RbdAsync(what, ["create", "--no-progress", "--size", Bytes(spec.Size), "--image-feature", Features, "--pool", pool, "--image", part], cancellationToken).ConfigureAwait(false);
+            await _tools.RbdAsync(what, ["image-meta", "set", "--pool", pool, "--image", part, FormatNote, spec.Format.Name], cancellationToken).ConfigureAwait(false);
+            await _copy.FormatAsync(pool, part, spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
         }
 
         if (spec.Source is { } source)
         {
-            await _copy.CopyAsync(source, pool, part, progress, cancellationToken).ConfigureAwait(false);
+            await _copy.CopyAsync(source, pool, part, spec.Format, progress, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -441,13 +500,42 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
     private async Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, bool alone, CancellationToken cancellationToken)
     {
-        DemandRaw(format);
         var (pool, what) = Enter(storlink);
+        var location = await AttachOneAsync(what, pool, disk, format, alone, cancellationToken).ConfigureAwait(false);
+        if (_options.Attach == CephAttachMode.Qemu)
+        {
+            return location;
+        }
+
+        var (layer, layerFormat) = (disk, format);
+        for (var depth = 0; layerFormat == DiskFormat.Qcow2; depth++)
+        {
+            if (depth == MaxChain)
+            {
+                throw new StorageException($"The image of disk {disk} lies on more than {MaxChain} layers; merge some of its snapshots first.");
+            }
+
+            var header = await _copy.HeaderAsync(pool, RbdName.Final(layer), cancellationToken).ConfigureAwait(false);
+            if (header.BackingFile is not { } backing || _devices.Parse(pool, backing) is not { } beneath || !DiskFormatNames.TryParse(header.BackingFormat, out layerFormat))
+            {
+                break;
+            }
+
+            layer = beneath;
+            await AttachOneAsync(what, pool, layer, layerFormat, alone, cancellationToken).ConfigureAwait(false);
+        }
+
+        return location;
+    }
+
+    private async Task<DiskLocation> AttachOneAsync(string what, string pool, DiskId disk, DiskFormat format, bool alone, CancellationToken cancellationToken)
+    {
         var image = RbdName.Final(disk);
         using var held = await HoldAsync(disk, cancellationToken).ConfigureAwait(false);
+        await DemandFormatAsync(what, pool, disk, format, cancellationToken).ConfigureAwait(false);
         if (Attached(pool, image, disk) is { } present)
         {
-            return present;
+            return new BlockLocation(_devices.Ensure(pool, image, present));
         }
 
         var broken = _options.Attach == CephAttachMode.UserSpace && _userSpace.HasTraces(disk);
@@ -480,17 +568,17 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
             ? await _kernel.MapAsync(what, pool, image, cancellationToken).ConfigureAwait(false)
             : await _userSpace.AttachAsync(what, disk, pool, image, cancellationToken).ConfigureAwait(false);
         _logger.ImageAttached(disk, pool, device);
-        return new BlockLocation(device);
+        return new BlockLocation(_devices.Ensure(pool, image, device));
     }
 
     private RbdLocation LocationOf(string pool, DiskId disk) => new(pool, RbdName.Final(disk)) { ConfigurationFile = _configuration.GuestFile, User = _options.User };
 
-    private BlockLocation? Attached(string pool, string image, DiskId disk) => (_options.Attach switch
+    private string? Attached(string pool, string image, DiskId disk) => _options.Attach switch
     {
         CephAttachMode.Kernel => _kernel.Find(pool, image),
         CephAttachMode.UserSpace => _userSpace.Find(disk),
         _ => null,
-    }) is { } device ? new(device) : null;
+    };
 
     private async Task<IReadOnlyList<RbdWatcher>?> WatchersAsync(string what, string pool, string image, CancellationToken cancellationToken) =>
         (await _tools.FindAsync(what, "status", pool, image, CephJson.Default.RbdStatus, cancellationToken).ConfigureAwait(false))?.Watchers;

@@ -1,6 +1,6 @@
 namespace Pengx.Storage;
 
-/// <summary>Changes chains of images in files and on block devices through <c>qemu-img</c>. Before a tool opens anything, the chain
+/// <summary>Changes chains of images in files, on block devices and in Ceph through <c>qemu-img</c>. Before a tool opens anything, the chain
 /// is read from the headers, must be the one that is named, and is then given to the tool layer by layer with each layer's format.</summary>
 /// <remarks>The tools take QEMU's locks: an image that a guest runs on, or that lies beneath one, is not written to. Safe to use
 /// from many threads; two calls at once for one chain are refused by those locks.</remarks>
@@ -92,20 +92,21 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
         return await StatedBackingAsync(layer).ConfigureAwait(false) is null || await _images.HasOwnDataAsync(layer, cancellationToken).ConfigureAwait(false);
     }
 
-    private static async Task<ImageChain> ReadChainAsync(DiskLayer top, CancellationToken cancellationToken)
+    private async Task<ImageChain> ReadChainAsync(DiskLayer top, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(top);
-        return await Guarded(() => ImageChain.Read(top), cancellationToken).ConfigureAwait(false);
+        return await GuardedAsync(() => ImageChain.ReadAsync(top, _images, null, cancellationToken)).ConfigureAwait(false);
     }
 
     /// <summary>What an image's own header names beneath it; whether that is there is not asked.</summary>
-    private static Task<DiskLayer?> StatedBackingAsync(DiskLayer layer) => Guarded<DiskLayer?>(
-        () => layer.Format == DiskFormat.Qcow2 && ImageChain.HeaderOf(ImageTool.PathOf(layer)) is { BackingFile: { } path, BackingFormat: { } name } && DiskFormatNames.TryParse(name, out var format)
-            ? new(Posix.IsDevice(path) ? new BlockLocation(path) : new FileLocation(path), format)
-            : null,
-        CancellationToken.None);
+    private Task<DiskLayer?> StatedBackingAsync(DiskLayer layer) => GuardedAsync(async () => layer switch
+    {
+        { Format: not DiskFormat.Qcow2 } => null,
+        { Location: RbdLocation } => ImageChain.BeneathOf(layer, await _images.HeaderOfAsync(layer, CancellationToken.None).ConfigureAwait(false)),
+        _ => await Task.Run(() => ImageChain.BeneathOf(layer, ImageChain.HeaderOf(ImageTool.PathOf(layer)))).ConfigureAwait(false),
+    });
 
-    private static async Task DemandBackingAsync(DiskLayer layer, DiskLayer? backing)
+    private async Task DemandBackingAsync(DiskLayer layer, DiskLayer? backing)
     {
         var stated = await StatedBackingAsync(layer).ConfigureAwait(false);
         if (stated != backing)
@@ -114,26 +115,28 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
         }
     }
 
-    // Gigabytes may have to reach the disk first; what was begun is finished.
-    private static Task<bool> SyncAsync(DiskLayer layer) => Guarded(
-        () =>
-        {
-            var path = ImageTool.PathOf(layer);
-            using var handle = Posix.OpenWrite(path);
-            Posix.SyncData(handle, path);
-            return true;
-        },
-        CancellationToken.None);
+    // Gigabytes may have to reach the disk first; what was begun is finished. What is written into Ceph is never cached here.
+    private static Task SyncAsync(DiskLayer layer) => layer.Location is RbdLocation ? Task.CompletedTask : GuardedAsync(() => Task.Run(() =>
+    {
+        var path = ImageTool.PathOf(layer);
+        using var handle = Posix.OpenWrite(path);
+        Posix.SyncData(handle, path);
+        return true;
+    }));
 
-    private static async Task<T> Guarded<T>(Func<T> work, CancellationToken cancellationToken)
+    private static async Task<T> GuardedAsync<T>(Func<Task<T>> work)
     {
         try
         {
-            return await Task.Run(work, cancellationToken).ConfigureAwait(false);
+            return await work().ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new StorageException(exception.Message, exception);
+        }
+        catch (ProcessFailedException exception) when (exception is { ExitCode: null, InnerException: null })
+        {
+            throw new UnavailableException($"The storage did not answer: {exception.Message}", exception);
         }
     }
 

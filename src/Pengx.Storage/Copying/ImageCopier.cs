@@ -222,9 +222,10 @@ public sealed class ImageCopier(
 
     private async Task<CopyFacts> FactsAsync(CopyRequest request, bool native, CancellationToken cancellationToken)
     {
+        var chain = await ImageChain.ReadAsync(request.Source, _images, request.Roots, cancellationToken).ConfigureAwait(false);
         var facts = request.Source.Location is RbdLocation
-            ? await RemoteFactsAsync(request, cancellationToken).ConfigureAwait(false)
-            : await Task.Run(() => LocalFacts(request, native), cancellationToken).ConfigureAwait(false);
+            ? RemoteFacts(request, chain)
+            : await Task.Run(() => LocalFacts(request, chain, native), cancellationToken).ConfigureAwait(false);
         facts = facts with { CanCloneNatively = native };
         if ((native ? request.Native?.Volume.Size : request.Size) is { } size && size < facts.Size)
         {
@@ -234,17 +235,12 @@ public sealed class ImageCopier(
         return facts;
     }
 
-    private async Task<CopyFacts> RemoteFactsAsync(CopyRequest request, CancellationToken cancellationToken)
-    {
-        var info = await _images.InfoAsync(request.Source, request.WhileInUse, cancellationToken).ConfigureAwait(false);
+    // Whether something writes to an RBD image is not asked by locks; the plan says what was allowed.
+    private static CopyFacts RemoteFacts(CopyRequest request, ImageChain chain) =>
+        new() { Size = chain.Size, Allocated = chain.Allocated, Layers = chain.Layers.Count, IsInUse = request.WhileInUse };
 
-        // Whether something writes to an RBD image is not asked by locks; the plan says what was allowed.
-        return new() { Size = info.Size, Allocated = info.Allocated.Bytes > 0 ? info.Allocated : info.Size, IsInUse = request.WhileInUse };
-    }
-
-    private CopyFacts LocalFacts(CopyRequest request, bool native)
+    private CopyFacts LocalFacts(CopyRequest request, ImageChain chain, bool native)
     {
-        var chain = ImageChain.Read(request.Source, request.Roots);
         if (!native && request.Target.Location is BlockLocation target)
         {
             using var device = Posix.OpenBlockRead(target.Path);
@@ -269,7 +265,7 @@ public sealed class ImageCopier(
 
     private Sharing SharingOf(ImageChain chain, DiskLocation target)
     {
-        if (!MayShare || target is not FileLocation { Path: var path })
+        if (!MayShare || target is not FileLocation { Path: var path } || chain.Layers.Any(layer => layer.Image.Location is RbdLocation))
         {
             return Sharing.None;
         }

@@ -21,7 +21,7 @@ public sealed record ImageChain
     /// <summary>The space that all layers take together.</summary>
     public DataSize Allocated => new(Layers.Sum(layer => layer.Allocated.Bytes));
 
-    /// <summary>Reads an image and what lies beneath it.</summary>
+    /// <summary>Reads an image and what lies beneath it, all of it in files and on block devices.</summary>
     /// <param name="image">The image, in a file or on a block device.</param>
     /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
     /// <exception cref="StorageException">A layer cannot be read, lies elsewhere, is damaged, is encrypted, keeps its data in
@@ -31,36 +31,64 @@ public sealed record ImageChain
     {
         ArgumentNullException.ThrowIfNull(image);
         List<ImageChainLayer> layers = [];
-        var (path, format) = (ImageTool.PathOf(image), image.Format);
-        var isBlock = image.Location is BlockLocation;
-        while (true)
+        for (var next = image; next is not null; next = BeneathOf(layers[^1]))
         {
-            if (layers.Count > MaxDepth)
-            {
-                throw new StorageException($"The image {ImageTool.PathOf(image)} lies on more than {MaxDepth} layers; merge some of its snapshots first.");
-            }
-
-            roots?.Demand(path);
-            var layer = LayerOf(path, format, isBlock);
-            layers.Add(layer);
-            if (layer.Header?.BackingFile is not { } backing)
-            {
-                return new() { Size = layers[0].Size, Layers = layers };
-            }
-
-            if (!isBlock && VolumeName.Parse(backing) is { Complete: true })
-            {
-                backing = Path.Combine(Path.GetDirectoryName(path)!, backing);
-            }
-
-            if (!backing.StartsWith('/') || layer.Header.BackingFormat is null || !DiskFormatNames.TryParse(layer.Header.BackingFormat, out format))
-            {
-                throw new StorageException($"The image {path} names its backing file without an absolute path or without a known format; it was not made here and is not opened.");
-            }
-
-            path = backing;
-            isBlock = Posix.IsDevice(path);
+            DemandDepth(image, layers);
+            layers.Add(LocalLayer(next, roots));
         }
+
+        return new() { Size = layers[0].Size, Layers = layers };
+    }
+
+    /// <summary>Reads an image and what lies beneath it, in Ceph, too.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="images">Fetches what lies in Ceph.</param>
+    /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <exception cref="StorageException">As <see cref="Read"/> says.</exception>
+    /// <exception cref="ProcessFailedException">An image in Ceph cannot be read; the message has the tool's words.</exception>
+    internal static async Task<ImageChain> ReadAsync(DiskLayer image, ImageTool images, ImageRoots? roots, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        List<ImageChainLayer> layers = [];
+        for (var next = image; next is not null; next = BeneathOf(layers[^1]))
+        {
+            DemandDepth(image, layers);
+            var here = next;
+            layers.Add(here.Location is RbdLocation
+                ? await RemoteLayerAsync(here, images, cancellationToken).ConfigureAwait(false)
+                : await Task.Run(() => LocalLayer(here, roots), cancellationToken).ConfigureAwait(false));
+        }
+
+        return new() { Size = layers[0].Size, Layers = layers };
+    }
+
+    /// <summary>What an image's header names beneath it; whether that is there is not asked.</summary>
+    /// <exception cref="StorageException">It is named in a way that is not used here.</exception>
+    internal static DiskLayer? BeneathOf(DiskLayer image, Qcow2Header? header)
+    {
+        if (header?.BackingFile is not { } backing)
+        {
+            return null;
+        }
+
+        if (!DiskFormatNames.TryParse(header.BackingFormat, out var format))
+        {
+            throw Unknown(image);
+        }
+
+        if (BackingReference.ReadRbd(backing) is { } rbd)
+        {
+            // How the cluster is reached is this host's to say, and may have been another's when the header was written.
+            return new(image.Location is RbdLocation upper ? rbd with { ConfigurationFile = upper.ConfigurationFile, User = upper.User } : rbd, format);
+        }
+
+        if (image.Location is FileLocation file && VolumeName.Parse(backing) is { Complete: true })
+        {
+            backing = Path.Combine(Path.GetDirectoryName(file.Path)!, backing);
+        }
+
+        return backing.StartsWith('/') ? new(Posix.IsDevice(backing) ? new BlockLocation(backing) : new FileLocation(backing), format) : throw Unknown(image);
     }
 
     /// <summary>The size that the guest sees.</summary>
@@ -108,6 +136,39 @@ public sealed record ImageChain
         {
             throw new StorageException($"The image {path} is recorded as qcow2, but {exception.Message}.", exception);
         }
+    }
+
+    private static DiskLayer? BeneathOf(ImageChainLayer layer) => BeneathOf(layer.Image, layer.Header);
+
+    private static StorageException Unknown(DiskLayer image) =>
+        new($"The image {image.Location} names its backing file without an absolute path or without a known format; it was not made here and is not opened.");
+
+    private static void DemandDepth(DiskLayer image, List<ImageChainLayer> layers)
+    {
+        if (layers.Count > MaxDepth)
+        {
+            throw new StorageException($"The image {image.Location} lies on more than {MaxDepth} layers; merge some of its snapshots first.");
+        }
+    }
+
+    private static ImageChainLayer LocalLayer(DiskLayer image, ImageRoots? roots)
+    {
+        var path = ImageTool.PathOf(image);
+        roots?.Demand(path);
+        return LayerOf(path, image.Format, image.Location is BlockLocation);
+    }
+
+    private static async Task<ImageChainLayer> RemoteLayerAsync(DiskLayer image, ImageTool images, CancellationToken cancellationToken)
+    {
+        if (image.Format == DiskFormat.Raw)
+        {
+            var info = await images.InfoAsync(image, whileInUse: true, cancellationToken).ConfigureAwait(false);
+            return new() { Image = image, Size = info.Size, Allocated = info.Allocated.Bytes > 0 ? info.Allocated : info.Size };
+        }
+
+        var header = await images.HeaderOfAsync(image, cancellationToken).ConfigureAwait(false);
+        DemandReadable(image.Location.ToString()!, header);
+        return new() { Image = image, Header = header, Size = header.Size, Allocated = header.Size };
     }
 
     private static ImageChainLayer LayerOf(string path, DiskFormat format, bool isBlock)

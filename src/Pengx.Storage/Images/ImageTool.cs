@@ -148,16 +148,16 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     public async Task<IReadOnlyList<ImageInfo>> InfoChainAsync(DiskLayer image, ImageRoots? roots = null, bool whileInUse = false, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(image);
-        var chain = image.Location is RbdLocation ? null : ImageChain.Read(image, roots);
+        var chain = await ImageChain.ReadAsync(image, this, roots, cancellationToken).ConfigureAwait(false);
         var result = await RunAsync(
             ["info", .. Sharing(whileInUse), "--backing-chain", "--output=json", "-f", image.Format.Name, NameOf(image)], cancellationToken).ConfigureAwait(false);
         var reports = Read(result, ImageJson.Default.IReadOnlyListInfoReport);
-        if (chain is not null && reports.Count != chain.Layers.Count)
+        if (reports.Count != chain.Layers.Count)
         {
             throw new StorageException($"The image {image.Location} changed while it was looked at: it had {chain.Layers.Count} layers, and then {reports.Count}.");
         }
 
-        return [.. reports.Select((report, layer) => InfoOf(report, chain?.Layers[layer].Image.Format ?? image.Format))];
+        return [.. reports.Select((report, layer) => InfoOf(report, chain.Layers[layer].Image.Format))];
     }
 
     /// <summary>Says which ranges of an image are stored, and in which layer.</summary>
@@ -279,9 +279,9 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     {
         ArgumentNullException.ThrowIfNull(image);
         ArgumentNullException.ThrowIfNull(backing);
-        ImageChain.Read(backing, roots);
+        await ImageChain.ReadAsync(backing, this, roots, cancellationToken).ConfigureAwait(false);
         await RunAsync(["rebase", "-u", "-f", image.Format.Name, .. On(backing), NameOf(image)], cancellationToken).ConfigureAwait(false);
-        ImageChain.Read(image, roots);
+        await ImageChain.ReadAsync(image, this, roots, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Writes what an overlay holds into the image beneath it. The overlay stays, and is of no use when anything else
@@ -306,8 +306,23 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="count">How many of its layers take part; the last of them takes the others in.</param>
     /// <param name="progress">Told how much is done.</param>
     /// <param name="cancellationToken">Ends the tool; the upper images still show the same then.</param>
-    internal async Task CommitAsync(IReadOnlyList<DiskLayer> chain, int count, IProgress<double>? progress, CancellationToken cancellationToken) => await RunLongAsync(
-        ["commit", "-p", "-d", "-b", PathOf(chain[count - 1]), NameOfChain(chain)], $"The work on {chain[0].Location}", progress, cancellationToken).ConfigureAwait(false);
+    internal async Task CommitAsync(IReadOnlyList<DiskLayer> chain, int count, IProgress<double>? progress, CancellationToken cancellationToken)
+    {
+        if (chain.Any(layer => layer.Location is RbdLocation))
+        {
+            // The tool knows the base by a name of its own making alone, unless it lies next beneath: the lowest first, each is merged
+            // into it by itself, and shows the same as before to those above.
+            for (var index = count - 2; index >= 0; index--)
+            {
+                await RunLongAsync(
+                    ["commit", "-p", "-d", NameOfChain([chain[index], .. chain.Skip(count - 1)])], $"The work on {chain[index].Location}", progress, cancellationToken).ConfigureAwait(false);
+            }
+
+            return;
+        }
+
+        await RunLongAsync(["commit", "-p", "-d", "-b", PathOf(chain[count - 1]), NameOfChain(chain)], $"The work on {chain[0].Location}", progress, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>Whether an overlay holds anything of its own; what lies beneath it is not opened.</summary>
     internal async Task<bool> HasOwnDataAsync(DiskLayer image, CancellationToken cancellationToken)
@@ -429,39 +444,9 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
     // An RBD image in the form of "rbd:pool/image@…" could not have every name; JSON can. The format beside it is the layer's
     // own, as for a path.
-    internal static string NameOf(DiskLayer layer)
-    {
-        if (layer.Location is not RbdLocation rbd)
-        {
-            return PathOf(layer);
-        }
+    internal static string NameOf(DiskLayer layer) => layer.Location is RbdLocation ? BackingReference.Write(layer.Location) : PathOf(layer);
 
-        ArrayBufferWriter<byte> buffer = new();
-        using (Utf8JsonWriter json = new(buffer))
-        {
-            json.WriteStartObject();
-            json.WriteStartObject("file");
-            json.WriteString("driver", "rbd");
-            json.WriteString("pool", rbd.Pool);
-            json.WriteString("image", rbd.Image);
-            if (rbd.ConfigurationFile is { } configuration)
-            {
-                json.WriteString("conf", configuration);
-            }
-
-            if (rbd.User is { } user)
-            {
-                json.WriteString("user", user);
-            }
-
-            json.WriteEndObject();
-            json.WriteEndObject();
-        }
-
-        return "json:" + Encoding.UTF8.GetString(buffer.WrittenSpan);
-    }
-
-    /// <summary>A chain in files and on block devices, with each layer's format.</summary>
+    /// <summary>A chain, with each layer's format.</summary>
     internal static string NameOfChain(IReadOnlyList<DiskLayer> chain)
     {
         ArrayBufferWriter<byte> buffer = new();
@@ -480,8 +465,20 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
                 json.WriteString("driver", chain[index].Format.Name);
                 json.WriteStartObject("file");
-                json.WriteString("driver", chain[index].Location is BlockLocation ? "host_device" : "file");
-                json.WriteString("filename", PathOf(chain[index]));
+                if (chain[index].Location is RbdLocation rbd)
+                {
+                    // What lies in Ceph only the tool could flush, and it would not tell a failure of that: nothing is cached.
+                    BackingReference.WriteRbd(json, rbd);
+                    json.WriteStartObject("cache");
+                    json.WriteBoolean("direct", true);
+                    json.WriteEndObject();
+                }
+                else
+                {
+                    json.WriteString("driver", chain[index].Location is BlockLocation ? "host_device" : "file");
+                    json.WriteString("filename", PathOf(chain[index]));
+                }
+
                 json.WriteEndObject();
             }
 
@@ -502,9 +499,53 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
     /// <summary>The size that the guest sees of an image, once every layer beneath it is known to be named by an absolute path and with
     /// its format.</summary>
-    internal async Task<DataSize> SizeOfAsync(DiskLayer image, CancellationToken cancellationToken) => image.Location is RbdLocation
-        ? (await InfoAsync(image, cancellationToken).ConfigureAwait(false)).Size
-        : await Task.Run(() => ImageChain.Read(image).Size, cancellationToken).ConfigureAwait(false);
+    internal async Task<DataSize> SizeOfAsync(DiskLayer image, CancellationToken cancellationToken) =>
+        (await ImageChain.ReadAsync(image, this, null, cancellationToken).ConfigureAwait(false)).Size;
+
+    /// <summary>Makes an empty qcow2 image in Ceph, in an RBD image that is there already. Its few tables are made in a file, since the tool
+    /// makes none where one is already; what it is to lie on is named and not opened.</summary>
+    internal async Task FormatAsync(DiskLayer image, DataSize size, DiskLayer? backing, CancellationToken cancellationToken)
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"pengx-tables-{Guid.NewGuid():N}");
+        try
+        {
+            using (Posix.CreateNew(path))
+            {
+            }
+
+            string[] beneath = backing is null ? [] : ["-u", "-F", backing.Format.Name, "-b", NameOf(backing)];
+            await RunAsync(["create", "-q", "-f", image.Format.Name, .. beneath, path, Number(size)], cancellationToken).ConfigureAwait(false);
+            await RunAsync(["convert", "-n", "-t", "none", "-f", "raw", "-O", "raw", path, NameOf(image)], cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    /// <summary>Reads the header of a qcow2 image in Ceph, even while something writes to it. Only bytes are fetched, which the tool does
+    /// not look into.</summary>
+    internal async Task<Qcow2Header> HeaderOfAsync(DiskLayer image, CancellationToken cancellationToken)
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"pengx-header-{Guid.NewGuid():N}");
+        try
+        {
+            using var file = Posix.CreateNew(path);
+            var count = string.Create(CultureInfo.InvariantCulture, $"bs={Qcow2Header.MaxHeader}");
+            await RunAsync(["dd", "-U", "-f", "raw", "-O", "raw", count, "count=1", $"if={NameOf(image)}", $"of={path}"], cancellationToken).ConfigureAwait(false);
+
+            // Where its tables lie is the tool's to check, which reads them.
+            return Qcow2Header.Read(file, long.MaxValue);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new StorageException($"The image {image.Location} is recorded as qcow2, but {exception.Message}.", exception);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
 
     private static string LayoutOf(DiskFormat format, ImageCreation creation)
     {

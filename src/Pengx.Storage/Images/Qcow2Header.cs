@@ -13,7 +13,7 @@ public sealed record Qcow2Header
 
     private const int ShortLength = 72;
     private const int LongLength = 104;
-    private const int MaxHeader = 64 * 1024;
+    internal const int MaxHeader = 64 * 1024;
     private const int MaxName = 1023;
     private const long MaxL1Bytes = 32 * 1024 * 1024;
 

@@ -353,7 +353,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
         else
         {
-            if (spec.Backing is { } backing && ImageChain.Read(backing).Size is var least && spec.Size < least)
+            if (spec.Backing is { } backing && await _images.SizeOfAsync(backing, cancellationToken).ConfigureAwait(false) is var least && spec.Size < least)
             {
                 throw new StorageException($"A disk of {spec.Size} cannot hold the image {backing.Location}, which has {least}.");
             }

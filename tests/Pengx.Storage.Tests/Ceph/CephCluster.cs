@@ -19,8 +19,9 @@ public sealed class CephCluster : IAsyncDisposable
     public const string ContractPool = "contract";
     public const string StoragePool = "storage";
     public const string DevicePool = "devices";
+    public const string OverlayPool = "overlays";
 
-    private static readonly string[] s_pools = [ContractPool, StoragePool, DevicePool];
+    private static readonly string[] s_pools = [ContractPool, StoragePool, DevicePool, OverlayPool];
 
     /// <summary>How long the cluster takes a crashed client for alive; 30 seconds outside of tests.</summary>
     public static readonly TimeSpan WatchExpiry = TimeSpan.FromSeconds(3);

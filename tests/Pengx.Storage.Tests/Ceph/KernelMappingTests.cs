@@ -54,6 +54,30 @@ public sealed class KernelMappingTests : IDisposable
         Assert.True(await Create(runner.Object).UnmapAsync("Storlink 1", "vms", Image, TestContext.Current.CancellationToken));
     }
 
+    [Fact]
+    public void A_mapped_image_is_called_by_pool_and_disk_whatever_its_number()
+    {
+        RbdDeviceName names = new(_sys);
+        var path = Path.Combine(_sys, "rbd/vms", Image);
+        foreach (var device in new[] { "/dev/rbd3", "/dev/rbd3", "/dev/rbd12" })
+        {
+            Assert.Equal(path, names.Ensure("vms", Image, device));
+            Assert.Equal(device, new FileInfo(path).LinkTarget);
+        }
+
+        Assert.Equal([path], Directory.GetFileSystemEntries(Path.GetDirectoryName(path)!));
+        Assert.Equal(new DiskId(Guid.Parse(Image)), names.Parse("vms", path));
+        foreach (var other in new[] { Path.Combine(_sys, "rbd/other", Image), path + "-part1", Path.Combine(_sys, "rbd/vms/golden"), "/dev/rbd3", path.ToUpperInvariant() })
+        {
+            Assert.Null(names.Parse("vms", other));
+        }
+
+        names.Remove("vms", Image);
+        names.Remove("vms", Image);
+        names.Remove("nosuch", Image);
+        Assert.Empty(Directory.GetFileSystemEntries(Path.GetDirectoryName(path)!));
+    }
+
     private static void Answer(Mock<IProcessRunner> runner, string verb, int exitCode, string output, string error = "", Action? before = null) =>
         runner.Setup(port => port.RunAsync(It.Is<ProcessCommand>(command => command.Arguments.Contains(verb)), It.IsAny<CancellationToken>()))
             .ReturnsAsync((ProcessCommand command, CancellationToken _) =>

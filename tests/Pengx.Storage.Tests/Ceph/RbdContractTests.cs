@@ -14,7 +14,7 @@ public sealed class RbdContractTests : StorageBackendContract, IAsyncLifetime
         _bench = new(cluster, CephCluster.ContractPool);
     }
 
-    protected override IReadOnlyList<DiskFormat> Formats => [DiskFormat.Raw];
+    protected override IReadOnlyList<DiskFormat> Formats => [DiskFormat.Raw, DiskFormat.Qcow2];
 
     protected override IStorageBackend Backend => _bench.Storage;
 

@@ -31,7 +31,15 @@ public sealed class UserSpaceAttachmentTests : IAsyncLifetime
         Requires.Tool("qemu-storage-daemon", "qemu");
     }
 
-    public ValueTask DisposeAsync() => _bench.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _bench.DisposeAsync();
+        DirectoryInfo names = new($"/dev/rbd/{CephCluster.DevicePool}");
+        if (names.Exists)
+        {
+            names.Delete();
+        }
+    }
 
     [Fact]
     public async Task A_disk_is_a_block_device_until_it_is_detached_and_what_was_flushed_is_in_the_image()
@@ -39,10 +47,11 @@ public sealed class UserSpaceAttachmentTests : IAsyncLifetime
         var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
         await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
         var device = Assert.IsType<BlockLocation>(await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token)).Path;
+        Assert.Equal($"/dev/rbd/{CephCluster.DevicePool}/{spec.Disk}", device);
         Assert.Equal(new BlockLocation(device), await Storage.AttachAsync(Storlink, spec.Disk, DiskFormat.Raw, Token));
         await using (FileStream stream = new(device, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite))
         {
-            Assert.Equal(spec.Size.Bytes / 512, long.Parse(await File.ReadAllTextAsync($"/sys/block/{Path.GetFileName(device)}/size", Token), CultureInfo.InvariantCulture));
+            Assert.Equal(spec.Size.Bytes / 512, long.Parse(await File.ReadAllTextAsync($"/sys/block/{Path.GetFileName(Target(device))}/size", Token), CultureInfo.InvariantCulture));
             stream.Position = 65536;
             await stream.WriteAsync(Enumerable.Repeat((byte)0x5a, 4096).ToArray(), Token);
             stream.Flush(flushToDisk: true);
@@ -76,7 +85,7 @@ public sealed class UserSpaceAttachmentTests : IAsyncLifetime
         await using (FileStream stream = new(device, FileMode.Open, FileAccess.Read, FileShare.ReadWrite))
         {
             var refused = await Assert.ThrowsAsync<InUseException>(() => Storage.DetachAsync(Storlink, spec.Disk, Token));
-            Assert.Contains(device, refused.Message, StringComparison.Ordinal);
+            Assert.Contains(Target(device), refused.Message, StringComparison.Ordinal);
             Assert.NotEmpty(await Storage.ListUsersAsync(Storlink, spec.Disk, Token));
         }
 
@@ -118,8 +127,66 @@ public sealed class UserSpaceAttachmentTests : IAsyncLifetime
         await AssertNothingAttachedAsync(spec.Disk);
     }
 
+    [Fact]
+    public async Task A_chain_of_overlays_is_devices_that_are_called_the_same_after_every_attaching()
+    {
+        var chains = new ImageChains(_runner);
+        List<(VolumeSpec Spec, DiskLayer Layer)> made = [];
+        foreach (var format in new[] { DiskFormat.Raw, DiskFormat.Qcow2, DiskFormat.Qcow2 })
+        {
+            var spec = new VolumeSpec { Disk = DiskId.New(), Format = format, Size = DataSize.FromMiB(8), Backing = made.LastOrDefault().Layer };
+            await Storage.CreateAsync(Storlink, spec, cancellationToken: Token);
+            made.Add((spec, new(await Storage.AttachAsync(Storlink, spec.Disk, format, Token), format)));
+            await IoAsync(made[^1].Layer, $"write -P {made.Count} {made.Count - 1}M 1M");
+        }
+
+        DiskLayer[] layers = [.. made.Select(one => one.Layer).Reverse()];
+        Assert.Equal(layers, await chains.ReadAsync(layers[0], Token));
+        await DetachAsync();
+
+        // Others come first, so that every number is another one.
+        var other = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(8) };
+        await Storage.CreateAsync(Storlink, other, cancellationToken: Token);
+        await Storage.AttachAsync(Storlink, other.Disk, DiskFormat.Raw, Token);
+
+        // Attaching the top attaches what it lies on.
+        Assert.Equal(layers[0].Location, await Storage.AttachAsync(Storlink, made[^1].Spec.Disk, DiskFormat.Qcow2, Token));
+        Assert.Equal(layers, await chains.ReadAsync(layers[0], Token));
+        for (var index = 1; index <= 3; index++)
+        {
+            Assert.DoesNotContain("verification failed", (await IoAsync(layers[0], $"read -P {index} {index - 1}M 1M")).Output, StringComparison.OrdinalIgnoreCase);
+        }
+
+        await chains.CommitAsync(layers, cancellationToken: Token);
+        for (var index = 1; index <= 3; index++)
+        {
+            Assert.DoesNotContain("verification failed", (await IoAsync(layers[2], $"read -P {index} {index - 1}M 1M")).Output, StringComparison.OrdinalIgnoreCase);
+        }
+
+        await DetachAsync();
+        foreach (var (spec, _) in made)
+        {
+            Assert.NotNull(await Storage.FindAsync(Storlink, spec.Disk, spec.Format, Token));
+            await AssertNothingAttachedAsync(spec.Disk);
+        }
+
+        async Task DetachAsync()
+        {
+            foreach (var (spec, _) in made)
+            {
+                await Storage.DetachAsync(Storlink, spec.Disk, Token);
+            }
+        }
+    }
+
+    private async Task<ProcessResult> IoAsync(DiskLayer layer, string command) => (await _runner.RunAsync(
+        new() { FileName = "qemu-io", Arguments = ["-f", layer.Format.Name, "-c", command, ImageTool.NameOf(layer)] }, Token)).EnsureSuccess();
+
+    private static string Target(string device) => File.ResolveLinkTarget(device, returnFinalTarget: true)!.FullName;
+
     private async Task AssertNothingAttachedAsync(DiskId disk)
     {
+        Assert.Null(new FileInfo($"/dev/rbd/{CephCluster.DevicePool}/{disk}").LinkTarget);
         Assert.False(Directory.Exists(Path.Combine(_bench.Options.RunDirectory, disk.ToString())));
         Assert.DoesNotContain(disk.ToString(), await File.ReadAllTextAsync("/proc/self/mountinfo", Token), StringComparison.Ordinal);
         Assert.DoesNotContain(
