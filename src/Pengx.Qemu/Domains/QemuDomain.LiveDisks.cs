@@ -303,7 +303,14 @@ internal sealed partial class QemuDomain
         {
             if (limits?.BytesPerSecond is { } speed)
             {
-                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                }
+                catch (QmpCommandException)
+                {
+                    // Its work is done and it waits for its end: there is nothing to slow down any more.
+                }
             }
 
             return new(run, client, job, taker);

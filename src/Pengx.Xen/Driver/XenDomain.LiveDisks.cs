@@ -512,7 +512,14 @@ internal sealed partial class XenDomain
         {
             if (limits?.BytesPerSecond is { } speed)
             {
-                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                }
+                catch (QmpCommandException)
+                {
+                    // Its work is done and it waits for its end: there is nothing to slow down any more.
+                }
             }
 
             return new(run, lease, job, ends, taker);
