@@ -339,8 +339,7 @@ public sealed class DiskFaultTests
         /// <summary>The same process counts on, on what the rows say, and nothing is left of what failed.</summary>
         public async Task AssertGoesOnAsync()
         {
-            var flushed = RealGuests.LastFlushed(Guests.Serial(Vm));
-            await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(Guests.Serial(Vm)) > flushed + 1), $"the guest goes on from {flushed}:\n{Host.Log}", 120);
+            await Guests.GoesOnAsync(Vm);
             Assert.Equal([_process], Host.GuestProcesses());
             var found = (await Host.GetXmlAsync("/consistency/")).Elements().ToList();
             Assert.True(found.Count == 0, $"{string.Join('\n', found)}\n{Host.Log}");

@@ -58,7 +58,7 @@ public sealed class ObjectLevelTests(CephCluster cluster)
 
         // The first goes while the guest writes, which runs on what lies upon it.
         await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/snapshots/{first.Id}/", null, HttpStatusCode.NoContent);
-        await GoesOnAsync();
+        await guests.GoesOnAsync(vm);
         Assert.Equal([process], host.GuestProcesses());
         Assert.Equal(4, await CountAsync());
         await AssertConsistentAsync();
@@ -110,7 +110,7 @@ public sealed class ObjectLevelTests(CephCluster cluster)
             var from = RealGuests.LastFlushed(guests.Serial(vm));
             var path = await take();
             var to = RealGuests.LastFlushed(guests.Serial(vm)) + 1;
-            await GoesOnAsync();
+            await guests.GoesOnAsync(vm);
             Assert.Equal([process], host.GuestProcesses());
             return (path, new("", from, to));
         }
@@ -118,7 +118,7 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         async Task MoveAsync(string target)
         {
             await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", $"<vm><storlink>{target}</storlink></vm>", HttpStatusCode.Created);
-            await GoesOnAsync();
+            await guests.GoesOnAsync(vm);
             Assert.Equal([process], host.GuestProcesses());
             Assert.All((await host.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk"), disk => Assert.Equal(target, disk.Element("storlink")!.Value));
         }
@@ -126,7 +126,7 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         async Task StartAsync(long from)
         {
             await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
-            await GoesOnAsync(from);
+            await guests.GoesOnAsync(vm, from);
             process = Assert.Single(host.GuestProcesses());
         }
 
@@ -134,13 +134,6 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         {
             await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
             Assert.InRange(await NewestAsync($"/vms/{vm}/disks/"), RealGuests.LastFlushed(guests.Serial(vm)), long.MaxValue);
-        }
-
-        async Task GoesOnAsync(long? from = null)
-        {
-            var flushed = from ?? RealGuests.LastFlushed(guests.Serial(vm));
-            await ServedMachines.EventuallyAsync(
-                () => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > flushed + 1), string.Create(CultureInfo.InvariantCulture, $"the guest goes on from {flushed}:\n{host.Log}"), 120);
         }
 
         async Task AssertConsistentAsync() => Assert.Empty((await host.GetXmlAsync("/consistency/")).Elements("inconsistency").Select(found => found.ToString()));

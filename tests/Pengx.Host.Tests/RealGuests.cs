@@ -51,6 +51,13 @@ internal sealed class RealGuests : IAsyncDisposable
 
     public Task PrintsAsync(string vm, string text) => Host.PrintsAsync(vm, text);
 
+    /// <summary>Waits until a guest has flushed records beyond one: the newest that it has printed, unless another is given.</summary>
+    public async Task GoesOnAsync(string vm, long? from = null)
+    {
+        var flushed = from ?? LastFlushed(Serial(vm));
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(LastFlushed(Serial(vm)) > flushed + 1), $"the guest goes on from {flushed}:\n{Host.Log}", 120);
+    }
+
     /// <summary>Every file on the storage link belongs to a disk that the API shows, and every disk has its file.</summary>
     public async Task AssertWholeAsync()
     {

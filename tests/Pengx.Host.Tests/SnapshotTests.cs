@@ -34,7 +34,7 @@ public sealed class SnapshotTests
 
         // The one in the middle goes while the guest writes.
         await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/snapshots/{second.Id}/", null, HttpStatusCode.NoContent);
-        await GoesOnAsync(guests, vm);
+        await guests.GoesOnAsync(vm);
         await AssertConsistentAsync(host);
         await host.RefusedAsync(HttpMethod.Get, $"/vms/{vm}/snapshots/{second.Id}/", null, HttpStatusCode.NotFound);
         Assert.Equal(["first", "third"], (await host.GetXmlAsync($"/vms/{vm}/snapshots/")).Elements("snapshot").Select(snapshot => snapshot.Element("name")!.Value));
@@ -53,7 +53,7 @@ public sealed class SnapshotTests
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/{first.Id}/", null, HttpStatusCode.Created);
         Assert.InRange(await NewestAsync(guests, $"/vms/{vm}/disks/"), first.From, first.To);
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
-        await GoesOnAsync(guests, vm, first.From);
+        await guests.GoesOnAsync(vm, first.From);
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
         flushed = RealGuests.LastFlushed(guests.Serial(vm));
 
@@ -64,7 +64,7 @@ public sealed class SnapshotTests
         Assert.Contains(kept.Element("name")!.Value, body, StringComparison.Ordinal);
         Assert.Equal(first.Id, kept.Element("parent")!.Value);
         Assert.InRange(await NewestAsync(guests, $"/vms/{vm}/disks/snapshots/{kept.Attribute("id")!.Value}/"), flushed, long.MaxValue);
-        await GoesOnAsync(guests, vm, third.From);
+        await guests.GoesOnAsync(vm, third.From);
         await AssertConsistentAsync(host);
 
         // All go, the first of them with two upon it, while the guest writes.
@@ -74,7 +74,7 @@ public sealed class SnapshotTests
             await AssertConsistentAsync(host);
         }
 
-        await GoesOnAsync(guests, vm);
+        await guests.GoesOnAsync(vm);
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
         Assert.InRange(await NewestAsync(guests, $"/vms/{vm}/disks/"), RealGuests.LastFlushed(guests.Serial(vm)), long.MaxValue);
         await guests.AssertWholeAsync();
@@ -95,7 +95,7 @@ public sealed class SnapshotTests
         {
             var name = $"s{round}";
             await KillWithinAsync(host, random, HttpMethod.Post, $"/vms/{vm}/snapshots/", Request(name, guests.Storlink));
-            await GoesOnAsync(guests, vm);
+            await guests.GoesOnAsync(vm);
             await AssertConsistentAsync(host);
             if ((await host.GetXmlAsync($"/vms/{vm}/snapshots/")).Elements("snapshot").All(snapshot => snapshot.Element("name")!.Value != name))
             {
@@ -109,7 +109,7 @@ public sealed class SnapshotTests
 
             var oldest = (await host.GetXmlAsync($"/vms/{vm}/snapshots/")).Elements("snapshot").First().Attribute("id")!.Value;
             await KillWithinAsync(host, random, HttpMethod.Delete, $"/vms/{vm}/snapshots/{oldest}/", null);
-            await GoesOnAsync(guests, vm);
+            await guests.GoesOnAsync(vm);
             await AssertConsistentAsync(host);
         }
 
@@ -194,7 +194,7 @@ public sealed class SnapshotTests
 
     private static async Task<Taken> TakeAsync(RealGuests guests, string vm, string name)
     {
-        await GoesOnAsync(guests, vm);
+        await guests.GoesOnAsync(vm);
         var from = RealGuests.LastFlushed(guests.Serial(vm));
         var (status, body, response) = await guests.Host.SendAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/", Request(name, guests.Storlink));
         Assert.True(status == HttpStatusCode.Created, $"{body}\n{guests.Host.Log}");
@@ -204,14 +204,8 @@ public sealed class SnapshotTests
         var answer = XElement.Parse(body);
         Assert.Equal(["name", "type", "parent", "date", "desc"], answer.Elements().Select(element => element.Name.LocalName));
         Assert.Equal($"/vms/{vm}/snapshots/{answer.Attribute("id")!.Value}/", response.Headers.Location!.OriginalString);
-        await GoesOnAsync(guests, vm);
+        await guests.GoesOnAsync(vm);
         return new(answer.Attribute("id")!.Value, from, to);
-    }
-
-    private static async Task GoesOnAsync(RealGuests guests, string vm, long? from = null)
-    {
-        var flushed = from ?? RealGuests.LastFlushed(guests.Serial(vm));
-        await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > flushed + 1), $"the guest goes on from {flushed}:\n{guests.Host.Log}", 120);
     }
 
     private static async Task KillWithinAsync(HostProcess host, Random random, HttpMethod method, string path, string? xml)

@@ -82,8 +82,7 @@ public sealed class StorageLevelTests(CephCluster cluster)
 
         async Task GoesOnAsync()
         {
-            var now = RealGuests.LastFlushed(guests.Serial(vm));
-            await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > now + 1), "the guest writes on");
+            await guests.GoesOnAsync(vm);
             Assert.Equal([process], host.GuestProcesses());
         }
 

@@ -196,6 +196,24 @@ public sealed class BlockRecipeTests(RunningGuest guest) : IClassFixture<Running
     }
 
     [Fact]
+    public async Task A_job_whose_work_is_done_has_nothing_left_to_limit()
+    {
+        QmpBlockGraphNode data = await RootAsync();
+        (string top, _) = await SnapshotAsync();
+        QmpJob job = await _jobs.StartAsync("limited", "block-stream", new JsonObject { ["device"] = top, ["auto-finalize"] = false }, Stop);
+        await job.WaitUntilAsync(state => state.Status == QmpJobStatus.Pending, cancellationToken: Stop);
+        await job.SetSpeedAsync(1 << 20, Stop);
+        Assert.Equal(QmpJobStatus.Pending, (await job.QueryAsync(Stop))?.Status);
+
+        // Given up, it leaves the disk its layers.
+        await job.AbandonAsync(Stop);
+        await job.SetSpeedAsync(1 << 20, Stop);
+        Assert.Equal([top, data.Name], (await _operations.QueryGraphAsync(Stop)).Chain(top).Take(2).Select(node => node.Name));
+        Assert.Empty((await _operations.CommitAsync(top, data.Name, cancellationToken: Stop)).NodesLeft);
+        await guest.AssertIntactAsync(FileOf(data), "qcow2");
+    }
+
+    [Fact]
     public async Task Backups_are_of_one_moment_and_the_next_holds_the_changes_alone()
     {
         QmpBlockGraphNode root = await RootAsync();

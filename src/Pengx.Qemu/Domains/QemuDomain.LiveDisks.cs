@@ -303,14 +303,7 @@ internal sealed partial class QemuDomain
         {
             if (limits?.BytesPerSecond is { } speed)
             {
-                try
-                {
-                    await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
-                }
-                catch (QmpCommandException)
-                {
-                    // Its work is done and it waits for its end: there is nothing to slow down any more.
-                }
+                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
             }
 
             return new(run, client, job, taker);

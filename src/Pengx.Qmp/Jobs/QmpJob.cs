@@ -128,13 +128,27 @@ public sealed class QmpJob
     /// <param name="cancellationToken">Gives up the wait.</param>
     public Task ResumeAsync(CancellationToken cancellationToken = default) => RunAsync("job-resume", new JsonObject { ["id"] = Id }, cancellationToken);
 
-    /// <summary>Limits a block job.</summary>
+    /// <summary>Limits a block job. One whose work is done has nothing left to limit, and is let be.</summary>
     /// <param name="bytesPerSecond">Bytes per second; 0 for no limit.</param>
     /// <param name="cancellationToken">Gives up the wait.</param>
-    public Task SetSpeedAsync(long bytesPerSecond, CancellationToken cancellationToken = default)
+    /// <exception cref="QmpCommandException">QEMU refused, and the job is still at work.</exception>
+    public async Task SetSpeedAsync(long bytesPerSecond, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytesPerSecond);
-        return RunAsync("block-job-set-speed", new JsonObject { ["device"] = Id, ["speed"] = bytesPerSecond }, cancellationToken);
+        try
+        {
+            await RunAsync("block-job-set-speed", new JsonObject { ["device"] = Id, ["speed"] = bytesPerSecond }, cancellationToken).ConfigureAwait(false);
+        }
+        catch (QmpCommandException)
+        {
+            if (await QueryAsync(cancellationToken).ConfigureAwait(false) is
+                {
+                    Status: not (QmpJobStatus.Waiting or QmpJobStatus.Pending or QmpJobStatus.Aborting or QmpJobStatus.Concluded or QmpJobStatus.Null),
+                })
+            {
+                throw;
+            }
+        }
     }
 
     /// <summary>Forgets a concluded job and its result.</summary>
