@@ -13,7 +13,7 @@ public sealed class DeviceGuardTests
     [Fact]
     public async Task A_name_that_belongs_to_another_device_now_is_noticed()
     {
-        await using var first = await LoopDevice.CreateAsync(16 * MiB, Token);
+        await using var first = await LoopDevice.CreateAsync(16 * MiB, Token, "/dev/loop199");
         var chosen = first.Device;
         _guard.Demand(chosen);
         Assert.Null(await _guard.IsStill(chosen).VerifyAsync(Token));

@@ -15,7 +15,11 @@ public sealed class LoopDevice : IAsyncDisposable
 
     public BlockDevice Device => new DeviceGuard().Inspect(Path);
 
-    public static async Task<LoopDevice> CreateAsync(long bytes, CancellationToken cancellationToken)
+    /// <summary>Attaches a new file.</summary>
+    /// <param name="bytes">The size of the file.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="path">The device, for a test that detaches it and wants it back: of those in the order that others are given, one may be taken meanwhile.</param>
+    public static async Task<LoopDevice> CreateAsync(long bytes, CancellationToken cancellationToken, string? path = null)
     {
         Requires.Tool("losetup", "loop");
         Requires.That(Environment.IsPrivilegedProcess && System.IO.File.Exists("/dev/loop-control"), "loop", "loop devices need root and /dev/loop-control");
@@ -27,7 +31,7 @@ public sealed class LoopDevice : IAsyncDisposable
 
         try
         {
-            var result = (await Runner.RunAsync(new() { FileName = "losetup", Arguments = ["--find", "--show", file] }, cancellationToken)).EnsureSuccess();
+            var result = (await Runner.RunAsync(new() { FileName = "losetup", Arguments = ["--show", path ?? "--find", file] }, cancellationToken)).EnsureSuccess();
             return new(file, result.Output.Trim());
         }
         catch
@@ -43,6 +47,19 @@ public sealed class LoopDevice : IAsyncDisposable
         return (await Runner.RunAsync(new() { FileName = program, Arguments = arguments }, TestContext.Current.CancellationToken)).EnsureSuccess();
     }
 
+    /// <summary>The file or device that a loop device shows; <see langword="null"/> for one that shows nothing.</summary>
+    public static string? BackingOf(string device)
+    {
+        try
+        {
+            return System.IO.File.ReadAllText($"/sys/block/{System.IO.Path.GetFileName(device)}/loop/backing_file").Trim();
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Overwrites a part of the device.</summary>
     public async Task WriteAsync(long offset, byte[] bytes)
     {
@@ -54,7 +71,12 @@ public sealed class LoopDevice : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await Runner.RunAsync(new() { FileName = "losetup", Arguments = ["--detach", Path] });
+        // One that its test detached may be another's by now.
+        if (BackingOf(Path) == File)
+        {
+            await Runner.RunAsync(new() { FileName = "losetup", Arguments = ["--detach", Path] });
+        }
+
         System.IO.File.Delete(File);
     }
 }

@@ -172,7 +172,7 @@ public sealed class LvmLayersTests : IAsyncLifetime
     {
         await MakeGroupAsync(1);
         Assert.Empty((await Layers.PlanAsync(Pv(StorageVerb.Resize, Host.Devices[0]), Token)).Steps);
-        await using (var stream = File.OpenWrite(await BackingFileAsync(Host.Devices[0])))
+        await using (var stream = File.OpenWrite(LoopDevice.BackingOf(Host.Devices[0])!))
         {
             stream.SetLength(192L << 20);
         }
@@ -296,8 +296,6 @@ public sealed class LvmLayersTests : IAsyncLifetime
         Name = Host.Group,
         Layer = new() { Id = 2, Pm = PmId.New(), Category = StorageCategory.VolumeGroup, PhysicalVolumeIds = [.. members] },
     };
-
-    private static async Task<string> BackingFileAsync(string device) => (await File.ReadAllTextAsync($"/sys/class/block/{Path.GetFileName(device)}/loop/backing_file", Token)).Trim();
 
     private async Task MakeGroupAsync(int devices)
     {

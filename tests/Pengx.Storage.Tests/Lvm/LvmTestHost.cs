@@ -86,7 +86,7 @@ public sealed partial class LvmTestHost : IAsyncDisposable
 
     /// <summary>The loop devices that lie on the test's devices.</summary>
     public IReadOnlyList<string> Loops() =>
-        [.. Directory.EnumerateDirectories("/sys/block", "loop*").Where(directory => File.Exists($"{directory}/loop/backing_file") && Devices.Contains(File.ReadAllText($"{directory}/loop/backing_file").Trim()))];
+        [.. Directory.EnumerateDirectories("/sys/block", "loop*").Where(directory => LoopDevice.BackingOf(directory) is { } backing && Devices.Contains(backing))];
 
     public async ValueTask DisposeAsync()
     {
