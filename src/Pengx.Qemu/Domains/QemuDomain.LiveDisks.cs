@@ -311,9 +311,11 @@ internal sealed partial class QemuDomain
 
         RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId);
         if (ChangesOf(run).FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev && other.JobId is { } busy && busy != jobId) is { } other
-            && await jobs.FindAsync(other.JobId!, cancellationToken).ConfigureAwait(false) is not null)
+            && await jobs.FindAsync(other.JobId!, cancellationToken).ConfigureAwait(false) is { } orphan)
         {
-            throw new WrongStateException($"Other layers of disk {disk.Before.Vdev} of domain {id} are being merged.");
+            // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
+            await AbandonAsync(orphan).ConfigureAwait(false);
+            return await BeginAsync(disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
         }
 
         await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(other => other.Before.Vdev != disk.Before.Vdev), change] }, cancellationToken).ConfigureAwait(false);
@@ -331,6 +333,18 @@ internal sealed partial class QemuDomain
         {
             await StoreAsync(run, [disk.Before]).ConfigureAwait(false);
             throw;
+        }
+    }
+
+    private async Task AbandonAsync(QmpJob job)
+    {
+        try
+        {
+            await job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (TimeoutException exception)
+        {
+            throw new UnavailableException($"Domain {id}: {exception.Message}", exception);
         }
     }
 
@@ -406,12 +420,12 @@ internal sealed partial class QemuDomain
         {
             try
             {
-                await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+                await AbandonAsync(begun.Job).ConfigureAwait(false);
                 return null;
             }
-            catch (Exception exception) when (exception is QmpException or TimeoutException)
+            catch (QmpException exception)
             {
-                throw exception is QmpException ? Translate(verb, exception) : new UnavailableException($"Domain {id}: {exception.Message}", exception);
+                throw Translate(verb, exception);
             }
         }
         catch (OperationCanceledException)

@@ -120,15 +120,22 @@ public sealed class NfsLayers : IStorageLayerDriver
             return new(layer, target, false) { Warnings = [$"{mount.Source} ({mount.Type}) is mounted at {point}."] };
         }
 
-        // statfs of a dead server's mount hangs in the kernel: a program asks, which can be ended.
+        // What asks a dead server's mount hangs in the kernel: programs ask, which can be ended.
+        if (await StaleAsync(point, cancellationToken).ConfigureAwait(false) is { } stale)
+        {
+            return NotAnswering(stale);
+        }
+
         var result = await TryAsync(new() { FileName = "stat", Arguments = ["--file-system", "--format=%S %b %a", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
         if (result.Output is not { } output || output.Trim().Split(' ') is not [var block, var blocks, var free])
         {
-            return new(layer, target, true) { Warnings = [$"The server does not answer: {result.Error}."] };
+            return NotAnswering(result.Error);
         }
 
         var unit = long.Parse(block, CultureInfo.InvariantCulture);
         return new(layer with { Size = new(unit * long.Parse(blocks, CultureInfo.InvariantCulture)), Free = new(unit * long.Parse(free, CultureInfo.InvariantCulture)) }, target, true);
+
+        StorageLayerState NotAnswering(string? why) => new(layer, target, true) { Warnings = [$"The server does not answer: {why}."] };
     }
 
     // Without its mount nothing but root can write there, and root is told by the mount being looked for first.
@@ -169,10 +176,10 @@ public sealed class NfsLayers : IStorageLayerDriver
 
     private static bool IsOurs(Mount mount, string target) => mount.Type is "nfs" or "nfs4" && (mount.Source == target || mount.Source.TrimEnd('/') == target.TrimEnd('/'));
 
-    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The attributes of a file come from the kernel's cache
-    /// for up to a minute; those of the file system are asked for each time.</summary>
+    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The server is asked, and not the kernel's cache, and about
+    /// the directory: the file system's figures are told for a stale one, too.</summary>
     private async Task<string?> StaleAsync(string point, CancellationToken cancellationToken) =>
-        (await TryAsync(new() { FileName = "stat", Arguments = ["--file-system", "--format=%i", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
+        (await TryAsync(new() { FileName = "stat", Arguments = ["--cached=never", "--format=%i", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
 
     private async Task<(string? Output, string? Error)> TryAsync(ProcessCommand command, CancellationToken cancellationToken)
     {

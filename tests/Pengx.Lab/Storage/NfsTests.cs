@@ -63,7 +63,9 @@ public sealed class NfsTests : IAsyncLifetime
 
         var state = (await layers.ExecuteAsync(Order(StorageVerb.Create), cancellationToken: Token))!;
         Assert.True(state.Attached);
-        Assert.Equal(new DriveInfo(Export).TotalSize, state.Layer.Size.Bytes);
+
+        // The client counts in units of what it writes at once.
+        Assert.InRange(state.Layer.Size.Bytes - new DriveInfo(Export).TotalSize, 0, 1 << 20);
         Assert.InRange(state.Layer.Free.Bytes, 1, state.Layer.Size.Bytes);
         Assert.Empty((await layers.PlanAsync(Order(StorageVerb.Create), Token)).Steps);
         await File.WriteAllTextAsync(Path.Combine(Point, "file"), "content", Token);

@@ -291,6 +291,46 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Work_that_a_service_left_is_ended_by_whoever_undoes_it(bool isDone)
+    {
+        DomainId id;
+        DiskReplacement disk;
+        await using (var first = await _host.StartDriverAsync(Token))
+        {
+            (var live, var definition, disk) = await StartOnOverlayAsync(first);
+            id = definition.Id;
+            var moved = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var pulling = live.StreamAsync(id, new(disk.After, disk.After with { Layers = [disk.After.Layers[0]] }), Slow, new FirstReport(() => moved.TrySetResult()), Token);
+            await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
+            await first.DisposeAsync();
+            await Assert.ThrowsAsync<HypervisorException>(() => pulling);
+        }
+
+        // Nobody is there, and the pull may come to where it waits for its end.
+        if (isDone)
+        {
+            await using var monitor = await QmpClient.ConnectAsync(_host.FilesOf(id).MonitorSocket, null, Token);
+            QmpJobEngine jobs = new(monitor);
+            var job = await jobs.FindAsync(Assert.Single(await jobs.ListAsync(Token)).Id, Token);
+            await job!.SetSpeedAsync(0, Token);
+            await job.WaitUntilAsync(state => state.Status == QmpJobStatus.Pending, cancellationToken: Token);
+        }
+
+        await using var second = await _host.StartDriverAsync(Token);
+        Assert.True(second.TryGetFeature<ILiveDisks>(out var again));
+        await using var counter = await CounterAsync(second, id);
+        await again.CommitAsync(id, new(disk.After, disk.Before), cancellationToken: Token);
+        Assert.Equal(disk.Before, (await again.ReadAsync(id, Token))[1]);
+        Assert.Equal(disk.Before, (await second.Domains.FindDefinitionAsync(id, Token))?.Disks[1]);
+        var last = await counter.FlushAnotherAsync();
+        await second.Domains.DestroyAsync(id, Token);
+        Assert.True(await _images.ReadNewestAsync(disk.Before.Layers[0], Token) >= last);
+        Assert.True(await _images.ShowsAsync(disk.Before.Layers[0], Pattern, PatternAt, PatternLength, Token));
+    }
+
     [Fact]
     public async Task A_guest_whose_service_died_at_the_change_over_is_changed_over_and_goes_on()
     {

@@ -86,6 +86,35 @@ public sealed class LiveDisksTests : IAsyncLifetime
         Assert.True(await _guests.ReadNewestAsync(overlay.Before.Layers[0]) >= last);
     }
 
+    [Fact]
+    public async Task Work_that_a_service_left_is_ended_by_whoever_undoes_it()
+    {
+        var (driver, live, definition) = await StartAsync();
+        var id = definition.Id;
+        await _guests.FlushAnotherAsync(id);
+        var filled = await _guests.OverlayAsync(definition.Disks[1]);
+        await _guests.FillAsync(filled.After.Layers[0]);
+        await live.OverlayAsync(id, [filled], cancellationToken: Token);
+        var overlay = await _guests.OverlayAsync(filled.After);
+        await live.OverlayAsync(id, [overlay], cancellationToken: Token);
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var alone = overlay.After with { Layers = [overlay.After.Layers[0]] };
+        var pulling = live.StreamAsync(id, new(overlay.After, alone), new() { BytesPerSecond = 65536 }, new FirstReport(begun), Token);
+        await begun.Task.WaitAsync(Token);
+        await driver.DisposeAsync();
+        await Assert.ThrowsAsync<HypervisorException>(() => pulling);
+
+        var second = _guests.CreateDriver();
+        await second.StartAsync(Token);
+        Assert.True(second.TryGetFeature<ILiveDisks>(out var again));
+        await again.CommitAsync(id, new(overlay.After, overlay.Before), cancellationToken: Token);
+        Assert.Equal(overlay.Before, (await again.ReadAsync(id, Token)).Single(disk => disk.Vdev == "xvdb"));
+        ExpectNotes(id, overlay.Before);
+        var last = await _guests.FlushAnotherAsync(id);
+        await second.Domains.DestroyAsync(id, Token);
+        Assert.True(await _guests.ReadNewestAsync(overlay.Before.Layers[0]) >= last);
+    }
+
     [Theory]
     [InlineData("config-update")]
     [InlineData("unpause")]
