@@ -38,7 +38,7 @@ public sealed partial class OperationEngine
             Fingerprint = request.Fingerprint,
             KeyExpiresAt = request.IdempotencyKey is null ? null : now + _options.IdempotencyKeyLifetime,
             CreatedAt = now,
-            Checkpoint = new OperationCheckpoint { State = OperationState.Pending, StateJson = JsonSerializer.Serialize(state, workflow.StateType) },
+            Checkpoint = Accept(workflow, state, request.Force),
         };
 
         var locks = ResourceLock.Normalize(workflow.Locks(state));
@@ -143,6 +143,22 @@ public sealed partial class OperationEngine
     {
         var locks = await _journal.ListLocksAsync(cancellationToken).ConfigureAwait(false);
         return locks.Select(held => held.Resource).ToHashSet(StringComparer.Ordinal);
+    }
+
+    /// <summary>How an operation enters the journal. One that need not wait for a place enters it with its first step started, which
+    /// saves it a write of its own.</summary>
+    private OperationCheckpoint Accept<TState>(Workflow<TState> workflow, TState state, bool urgent)
+        where TState : class
+    {
+        var first = workflow.Steps[0];
+        var isStarted = first.IsWait || _settings.Slots.HasRoom(urgent);
+        return new()
+        {
+            State = isStarted ? OperationState.Running : OperationState.Pending,
+            StateJson = JsonSerializer.Serialize(state, workflow.StateType),
+            StepStarted = isStarted,
+            Step = isStarted ? first.Name : null,
+        };
     }
 
     private static void CheckKey(string? key)

@@ -227,7 +227,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
 
         if (step == _work.StepCount)
         {
-            await EndAsync(OperationState.Succeeded, _work.Succeeded, _work.Created).ConfigureAwait(false);
+            await EndAsync(_checkpoint, OperationState.Succeeded, _work.Succeeded, _work.Created).ConfigureAwait(false);
             return true;
         }
 
@@ -238,17 +238,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
 
         if (!_checkpoint.StepStarted || _checkpoint.NeedsAttention || _checkpoint.State == OperationState.Pending)
         {
-            SetBytes(default);
-            await SaveAsync(_checkpoint with
-            {
-                State = OperationState.Running,
-                NeedsAttention = false,
-                AttentionMessage = null,
-                Error = null,
-                Message = null,
-                StepStarted = true,
-                Step = _work.NameOf(step),
-            }).ConfigureAwait(false);
+            await BeginAsync(_checkpoint).ConfigureAwait(false);
         }
 
         Log.StepStarts(_settings.Logger, Id, _work.NameOf(step));
@@ -256,7 +246,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         if (failure is null)
         {
             _attempts = 0;
-            await SaveAsync(_checkpoint with { Position = step + 1, StepStarted = false, StateJson = _work.WriteState() }).ConfigureAwait(false);
+            await AdvanceAsync(_checkpoint with { Position = step + 1, StepStarted = false, StateJson = _work.WriteState() }).ConfigureAwait(false);
             return true;
         }
 
@@ -295,7 +285,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         if (step < 0)
         {
             var state = _checkpoint.Error == PengxErrorCode.Cancelled ? OperationState.Cancelled : OperationState.Failed;
-            await EndAsync(state, _work.Remark is { } remark ? $"{_checkpoint.Message?.TrimEnd()} {remark.TrimStart()}" : _checkpoint.Message, created: null).ConfigureAwait(false);
+            await EndAsync(_checkpoint, state, _work.Remark is { } remark ? $"{_checkpoint.Message?.TrimEnd()} {remark.TrimStart()}" : _checkpoint.Message, created: null).ConfigureAwait(false);
             return true;
         }
 
@@ -340,6 +330,39 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         var (_, message) = Explain(failure);
         await GiveUpAsync(step, failure, _checkpoint.Error, $"{_checkpoint.Message} Undoing it failed too: {message}").ConfigureAwait(false);
         return false;
+    }
+
+    /// <summary>Journals that a step is done, and with the same write what comes next where nothing can come between: every write is
+    /// a flush. A step that is journaled as started may not have been, as after a crash.</summary>
+    private Task AdvanceAsync(OperationCheckpoint done)
+    {
+        if (_rest.IsCancellationRequested || _cancel.IsCancellationRequested)
+        {
+            return SaveAsync(done);
+        }
+
+        if (done.Position == _work.StepCount)
+        {
+            return EndAsync(done, OperationState.Succeeded, _work.Succeeded, _work.Created);
+        }
+
+        return _hasSlot || _work.IsWait(done.Position) ? BeginAsync(done) : SaveAsync(done);
+    }
+
+    /// <summary>Journals that the step at a checkpoint's position is started.</summary>
+    private Task BeginAsync(OperationCheckpoint checkpoint)
+    {
+        SetBytes(default);
+        return SaveAsync(checkpoint with
+        {
+            State = OperationState.Running,
+            NeedsAttention = false,
+            AttentionMessage = null,
+            Error = null,
+            Message = null,
+            StepStarted = true,
+            Step = _work.NameOf(checkpoint.Position),
+        });
     }
 
     private async Task<Exception?> TryStepAsync(int step)
@@ -393,9 +416,9 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         });
     }
 
-    private async Task EndAsync(OperationState state, string? message, string? created)
+    private async Task EndAsync(OperationCheckpoint checkpoint, OperationState state, string? message, string? created)
     {
-        await SaveAsync(_checkpoint with
+        await SaveAsync(checkpoint with
         {
             State = state,
             StepStarted = false,

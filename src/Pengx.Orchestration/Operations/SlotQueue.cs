@@ -19,6 +19,16 @@ internal sealed class SlotQueue(int size)
         }
     }
 
+    /// <summary>Whether a place can be had at once, as far as can be said.</summary>
+    /// <param name="urgent">Takes one beyond the bound rather than wait.</param>
+    public bool HasRoom(bool urgent)
+    {
+        lock (_gate)
+        {
+            return urgent || _free > 0;
+        }
+    }
+
     /// <summary>Waits for a place.</summary>
     /// <param name="urgent">Takes one beyond the bound rather than wait.</param>
     /// <param name="cancellationToken">Gives the wait up.</param>

@@ -11,7 +11,8 @@ public sealed class CrashTests : EngineTest
     {
         var crashes = await CrashSuite.RunAsync(() => Task.FromResult<CrashWorld>(new Machines()), crashTwice: true, Token);
 
-        // Add, three steps with intent and outcome, the end: eight writes, each crashed before and after, and those of the recoveries.
+        // Add with the first intent, then three outcomes, each with the next intent or the end: four writes, each crashed before and
+        // after, and those of the recoveries.
         Assert.True(crashes > 16, $"Only {crashes} crashes.");
     }
 
@@ -28,7 +29,7 @@ public sealed class CrashTests : EngineTest
     {
         var found = await Assert.ThrowsAsync<CrashSuiteException>(() =>
             CrashSuite.RunAsync(() => Task.FromResult<CrashWorld>(new Machines { IsCareless = true }), cancellationToken: Token));
-        Assert.StartsWith("crash before write 3:", found.Message, StringComparison.Ordinal);
+        Assert.StartsWith("crash before write 2:", found.Message, StringComparison.Ordinal);
     }
 
     [Fact]

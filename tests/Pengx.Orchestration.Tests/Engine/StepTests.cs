@@ -8,7 +8,7 @@ public sealed class StepTests : EngineTest
         var script = new Script(World.Step("a"), World.Step("b", isSwitch: true), World.Step("c"));
         var engine = await StartAsync(script);
         var started = await engine.StartAsync(script, new ScriptState { Exclusive = ["vm/web1"] }, cancellationToken: Token);
-        Assert.Equal(OperationState.Pending, started.State);
+        Assert.Equal(OperationState.Running, started.State);
 
         var ended = await engine.WaitAsync(started.Id, Token);
         Assert.Equal(["a", "b", "c"], World.All);
