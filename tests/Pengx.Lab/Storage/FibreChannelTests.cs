@@ -20,6 +20,9 @@ public sealed class FibreChannelTests : IAsyncLifetime
     {
         await LabKernel.LoadAsync("libfc", "libfcoe", "fcoe", "tcm_fc", "target_core_file", "sd_mod", "veth");
         _directory = LabKernel.Folder();
+
+        // targetcli asks on it for a daemon that it could do without. It stays: nothing else can tell when it may go.
+        await LabHost.OutputAsync("systemctl", "start", "dbus.socket");
         await LabHost.OutputAsync("ip", "link", "add", Initiator, "type", "veth", "peer", "name", Target);
         foreach (var card in new[] { Initiator, Target })
         {
