@@ -176,10 +176,10 @@ public sealed class NfsLayers : IStorageLayerDriver
 
     private static bool IsOurs(Mount mount, string target) => mount.Type is "nfs" or "nfs4" && (mount.Source == target || mount.Source.TrimEnd('/') == target.TrimEnd('/'));
 
-    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The server is asked, and not the kernel's cache, and about
-    /// the directory: the file system's figures are told for a stale one, too.</summary>
+    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The server is asked, and not the kernel's cache, which
+    /// would do for a number that never changes; and about the directory, as the file system's figures are told for a stale one, too.</summary>
     private async Task<string?> StaleAsync(string point, CancellationToken cancellationToken) =>
-        (await TryAsync(new() { FileName = "stat", Arguments = ["--cached=never", "--format=%i", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
+        (await TryAsync(new() { FileName = "stat", Arguments = ["--cached=never", "--format=%i %Z %s", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
 
     private async Task<(string? Output, string? Error)> TryAsync(ProcessCommand command, CancellationToken cancellationToken)
     {
