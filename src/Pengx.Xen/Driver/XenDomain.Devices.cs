@@ -186,16 +186,22 @@ internal sealed partial class XenDomain
 
         // The guest may still be letting it go, and QEMU closes the image after that.
         var qemus = XenProcesses.FindQemus(_files);
+        var holder = "";
         var isGone = await IsReachedAsync(
-            async token => await environment.Store.FindAsync(device.Record, token).ConfigureAwait(false) is null
-                && (device.Backend is not { } backend || await environment.Store.FindAsync(backend, token).ConfigureAwait(false) is null)
-                && (device.Path is not { } path || !qemus.Any(qemu => XenProcesses.HasOpen(qemu, path))),
+            async token =>
+            {
+                holder = await environment.Store.FindAsync(device.Record, token).ConfigureAwait(false) is not null ? "libxl has its record"
+                    : device.Backend is { } backend && await environment.Store.FindAsync(backend, token).ConfigureAwait(false) is not null ? "its backend is there"
+                    : device.Path is { } path && qemus.Any(qemu => XenProcesses.HasOpen(qemu, path)) ? "QEMU has its image open"
+                    : "";
+                return holder.Length == 0;
+            },
             result.ExitCode == 0 ? environment.Options.DeviceTimeout : TimeSpan.Zero,
             cancellationToken).ConfigureAwait(false);
         if (!isGone)
         {
             throw result.ExitCode != 0 ? XlTool.Failure(command, id, result)
-                : new HypervisorException($"Domain {id}: the guest has not let {device.Vdev} go; it keeps the disk.");
+                : new HypervisorException($"Domain {id}: the guest has not let {device.Vdev} go ({holder}); it keeps the disk.");
         }
     }
 
