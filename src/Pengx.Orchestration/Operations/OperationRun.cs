@@ -32,6 +32,9 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     private long? _lastNotice;
     private volatile bool _leaseLost;
     private bool _hasSlot;
+
+    // The step at hand is journaled as begun, and has not been: there is nothing of it to undo.
+    private bool _isUntouched;
     private bool _disposed;
     private int _attempts;
 
@@ -43,6 +46,9 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         _urgent = urgent;
         _parent = parent;
         _checkpoint = record.Checkpoint;
+
+        // Only who admitted the operation has its first lease; of what another one began, nobody can tell.
+        _isUntouched = lease.Token == OperationLease.FirstToken;
         _bytes = new ByteProgress(_checkpoint.BytesDone, _checkpoint.BytesTotal);
         _work = workflow.Bind(record.Id, record.Checkpoint.StateJson, this, settings.TimeProvider);
         if (record.CancelRequested)
@@ -84,7 +90,9 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     private bool IsSwitched => _work.SwitchIndex >= 0 && _checkpoint.Position > _work.SwitchIndex;
 
     private bool IsCancellable =>
-        _checkpoint.Direction == StepDirection.Forward && !IsSwitched && !(_checkpoint.StepStarted && _checkpoint.Position == _work.SwitchIndex);
+        _checkpoint.Direction == StepDirection.Forward && !IsSwitched && !(IsBegun && _checkpoint.Position == _work.SwitchIndex);
+
+    private bool IsBegun => _checkpoint.StepStarted && !_isUntouched;
 
     /// <summary>Asks for the operation's end, as far as it can still be had.</summary>
     public void Cancel() => Signal(_cancel);
@@ -333,7 +341,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     }
 
     /// <summary>Journals that a step is done, and with the same write what comes next where nothing can come between: every write is
-    /// a flush. A step that is journaled as started may not have been, as after a crash.</summary>
+    /// a flush.</summary>
     private Task AdvanceAsync(OperationCheckpoint done)
     {
         if (_rest.IsCancellationRequested || _cancel.IsCancellationRequested)
@@ -350,10 +358,10 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     }
 
     /// <summary>Journals that the step at a checkpoint's position is started.</summary>
-    private Task BeginAsync(OperationCheckpoint checkpoint)
+    private async Task BeginAsync(OperationCheckpoint checkpoint)
     {
         SetBytes(default);
-        return SaveAsync(checkpoint with
+        await SaveAsync(checkpoint with
         {
             State = OperationState.Running,
             NeedsAttention = false,
@@ -362,11 +370,13 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
             Message = null,
             StepStarted = true,
             Step = _work.NameOf(checkpoint.Position),
-        });
+        }).ConfigureAwait(false);
+        _isUntouched |= !checkpoint.StepStarted;
     }
 
     private async Task<Exception?> TryStepAsync(int step)
     {
+        _isUntouched = false;
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(
             _interrupt.Token,
             _work.IsWait(step) ? _rest.Token : CancellationToken.None,
@@ -406,7 +416,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         {
             State = OperationState.Running,
             Direction = StepDirection.Undo,
-            Position = _checkpoint.StepStarted ? _checkpoint.Position + 1 : _checkpoint.Position,
+            Position = IsBegun ? _checkpoint.Position + 1 : _checkpoint.Position,
             StepStarted = false,
             NeedsAttention = false,
             AttentionMessage = null,

@@ -1,3 +1,5 @@
+using Moq;
+
 namespace Pengx.Orchestration.Tests;
 
 public sealed class CancelTests : EngineTest
@@ -52,6 +54,36 @@ public sealed class CancelTests : EngineTest
         Assert.Equal(OperationState.Cancelled, (await engine.WaitAsync(waiting.Id, Token).WaitAsync(Patience, Token)).State);
         Assert.Equal(["slow"], World.All);
         gate.Open();
+    }
+
+    [Theory]
+    [InlineData(1, "a, undo a")]
+    [InlineData(2, "a, b, undo b, undo a")]
+    public async Task A_step_that_was_journaled_as_begun_and_was_not_is_not_undone(int step, string happened)
+    {
+        // The wish comes with the write that begins the step.
+        OperationEngine? engine = null;
+        Mock<IOperationJournal> journal = new();
+        journal.Setup(to => to.AddAsync(It.IsAny<OperationRecord>(), It.IsAny<IReadOnlyList<ResourceLock>>(), It.IsAny<DateTimeOffset>(), It.IsAny<CancellationToken>()))
+            .Returns((OperationRecord operation, IReadOnlyList<ResourceLock> locks, DateTimeOffset expiresAt, CancellationToken token) => Journal.AddAsync(operation, locks, expiresAt, token));
+        journal.Setup(to => to.SaveAsync(It.IsAny<OperationLease>(), It.IsAny<OperationCheckpoint>(), It.IsAny<CancellationToken>()))
+            .Returns(async (OperationLease lease, OperationCheckpoint checkpoint, CancellationToken token) =>
+            {
+                await Journal.SaveAsync(lease, checkpoint, token);
+                if (checkpoint is { Direction: StepDirection.Forward, StepStarted: true } && checkpoint.Position == step)
+                {
+                    await engine!.CancelAsync(lease.Operation, token);
+                }
+            });
+        journal.Setup(to => to.FindAsync(It.IsAny<OperationId>(), It.IsAny<CancellationToken>())).Returns((OperationId id, CancellationToken token) => Journal.FindAsync(id, token));
+        journal.Setup(to => to.RequestCancelAsync(It.IsAny<OperationId>(), It.IsAny<CancellationToken>())).Returns((OperationId id, CancellationToken token) => Journal.RequestCancelAsync(id, token));
+        journal.Setup(to => to.ListAsync(It.IsAny<OperationQuery>(), It.IsAny<CancellationToken>())).Returns((OperationQuery query, CancellationToken token) => Journal.ListAsync(query, token));
+
+        var script = new Script(World.Step("a"), World.Step("b"), World.Step("c", isSwitch: true));
+        engine = await StartAsync(journal.Object, script);
+        var started = await engine.StartAsync(script, new ScriptState(), cancellationToken: Token);
+        Assert.Equal(OperationState.Cancelled, (await engine.WaitAsync(started.Id, Token).WaitAsync(Patience, Token)).State);
+        Assert.Equal(happened, string.Join(", ", World.All));
     }
 
     [Fact]
