@@ -522,9 +522,24 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
             run.Record = record;
         }
 
-        if (_files.HasRunDirectory)
+        if (!_files.HasRunDirectory)
+        {
+            return;
+        }
+
+        try
         {
             await _files.WriteRunAsync(record, cancellationToken).ConfigureAwait(false);
+        }
+        catch (FileNotFoundException) when (!_files.HasRunDirectory)
+        {
+            // The run has ended meanwhile, and what was half written went with its files.
+        }
+
+        if (!_files.HasRunDirectory)
+        {
+            // Or was written whole after they went.
+            _files.DeleteRun();
         }
     }
 
