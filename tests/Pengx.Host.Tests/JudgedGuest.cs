@@ -241,6 +241,10 @@ internal sealed class JudgedGuest
         Demand(await ActAsync("restore backup", disturbance, 900, HttpMethod.Post, $"/vms/{Vm}/backups/{_backups[name].Id}/", null));
         _held = _backups[name].Holds.Exactly;
         Assert.Equal(_held, await CounterAsync($"/vms/{Vm}/disks/"));
+
+        // It comes to where the guest wrote last, which is where its snapshot was made.
+        var places = (await Host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements("disk").Select(disk => disk.Element("storlink")!.Value).Distinct();
+        _place = Array.FindIndex(_places, place => place.Id == places.Single());
         await SettleAsync();
     }
 
