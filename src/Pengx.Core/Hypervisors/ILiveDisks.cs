@@ -5,7 +5,8 @@ namespace Pengx;
 /// <para>Every verb takes disks as they are and as they shall be. When it returns, the running domain and its stored definition
 /// both have them as they shall be; when it throws, both have them as they were, unless it says otherwise. A verb that is asked
 /// for what is so already does nothing, and one whose first caller is gone takes up the work that he left: so a caller that was
-/// ended halfway simply asks again, or undoes it by asking for something else, which ends that work first. Images are the caller's: he makes them before, and deletes them after.</para>
+/// ended halfway simply asks again, or undoes it by asking for something else, which ends that work first. Images are the
+/// caller's: he makes them before, and deletes them after.</para>
 /// <para>Whenever the hypervisor or the host dies, the stored definition names images that hold every flushed byte: of a verb whose
 /// domain ended before it could answer, that definition is the truth.</para></summary>
 public interface ILiveDisks

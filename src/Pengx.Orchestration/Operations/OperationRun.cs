@@ -33,8 +33,8 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     private volatile bool _leaseLost;
     private bool _hasSlot;
 
-    // The step at hand is journaled as begun, and has not been: there is nothing of it to undo.
-    private bool _isUntouched;
+    // The step at hand may have been carried out in part. One that is only journaled as begun has not: there is nothing of it to undo.
+    private bool _mayHaveRun;
     private bool _disposed;
     private int _attempts;
 
@@ -48,7 +48,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         _checkpoint = record.Checkpoint;
 
         // Only who admitted the operation has its first lease; of what another one began, nobody can tell.
-        _isUntouched = lease.Token == OperationLease.FirstToken;
+        _mayHaveRun = _checkpoint.StepStarted && lease.Token != OperationLease.FirstToken;
         _bytes = new ByteProgress(_checkpoint.BytesDone, _checkpoint.BytesTotal);
         _work = workflow.Bind(record.Id, record.Checkpoint.StateJson, this, settings.TimeProvider);
         if (record.CancelRequested)
@@ -90,9 +90,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     private bool IsSwitched => _work.SwitchIndex >= 0 && _checkpoint.Position > _work.SwitchIndex;
 
     private bool IsCancellable =>
-        _checkpoint.Direction == StepDirection.Forward && !IsSwitched && !(IsBegun && _checkpoint.Position == _work.SwitchIndex);
-
-    private bool IsBegun => _checkpoint.StepStarted && !_isUntouched;
+        _checkpoint.Direction == StepDirection.Forward && !IsSwitched && !(_mayHaveRun && _checkpoint.Position == _work.SwitchIndex);
 
     /// <summary>Asks for the operation's end, as far as it can still be had.</summary>
     public void Cancel() => Signal(_cancel);
@@ -255,6 +253,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         {
             _attempts = 0;
             await AdvanceAsync(_checkpoint with { Position = step + 1, StepStarted = false, StateJson = _work.WriteState() }).ConfigureAwait(false);
+            _mayHaveRun = false;
             return true;
         }
 
@@ -358,10 +357,10 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     }
 
     /// <summary>Journals that the step at a checkpoint's position is started.</summary>
-    private async Task BeginAsync(OperationCheckpoint checkpoint)
+    private Task BeginAsync(OperationCheckpoint checkpoint)
     {
         SetBytes(default);
-        await SaveAsync(checkpoint with
+        return SaveAsync(checkpoint with
         {
             State = OperationState.Running,
             NeedsAttention = false,
@@ -370,13 +369,12 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
             Message = null,
             StepStarted = true,
             Step = _work.NameOf(checkpoint.Position),
-        }).ConfigureAwait(false);
-        _isUntouched |= !checkpoint.StepStarted;
+        });
     }
 
     private async Task<Exception?> TryStepAsync(int step)
     {
-        _isUntouched = false;
+        _mayHaveRun = true;
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(
             _interrupt.Token,
             _work.IsWait(step) ? _rest.Token : CancellationToken.None,
@@ -416,7 +414,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         {
             State = OperationState.Running,
             Direction = StepDirection.Undo,
-            Position = IsBegun ? _checkpoint.Position + 1 : _checkpoint.Position,
+            Position = _mayHaveRun ? _checkpoint.Position + 1 : _checkpoint.Position,
             StepStarted = false,
             NeedsAttention = false,
             AttentionMessage = null,

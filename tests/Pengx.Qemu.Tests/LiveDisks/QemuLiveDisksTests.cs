@@ -296,18 +296,8 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
     [InlineData(true)]
     public async Task Work_that_a_service_left_is_ended_by_whoever_undoes_it(bool isDone)
     {
-        DomainId id;
-        DiskReplacement disk;
-        await using (var first = await _host.StartDriverAsync(Token))
-        {
-            (var live, var definition, disk) = await StartOnOverlayAsync(first);
-            id = definition.Id;
-            var moved = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            var pulling = live.StreamAsync(id, new(disk.After, disk.After with { Layers = [disk.After.Layers[0]] }), Slow, new FirstReport(() => moved.TrySetResult()), Token);
-            await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
-            await first.DisposeAsync();
-            await Assert.ThrowsAsync<HypervisorException>(() => pulling);
-        }
+        var (id, disk) = await LeaveAsync((live, id, disk, begun) =>
+            live.StreamAsync(id, new(disk.After, disk.After with { Layers = [disk.After.Layers[0]] }), Slow, begun, Token));
 
         // Nobody is there, and the pull may come to where it waits for its end.
         if (isDone)
@@ -334,18 +324,7 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
     [Fact]
     public async Task A_guest_whose_service_died_at_the_change_over_is_changed_over_and_goes_on()
     {
-        DomainId id;
-        DiskReplacement disk;
-        await using (var first = await _host.StartDriverAsync(Token))
-        {
-            (var live, var definition, disk) = await StartOnOverlayAsync(first);
-            id = definition.Id;
-            var moved = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            var merging = live.CommitAsync(id, new(disk.After, disk.Before), Slow, new FirstReport(() => moved.TrySetResult()), Token);
-            await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
-            await first.DisposeAsync();
-            await Assert.ThrowsAsync<HypervisorException>(() => merging);
-        }
+        var (id, disk) = await LeaveAsync((live, id, disk, begun) => live.CommitAsync(id, new(disk.After, disk.Before), Slow, begun, Token));
 
         // As it stands when a service dies after it has stopped the guest and told the job to complete.
         await using (var monitor = await QmpClient.ConnectAsync(_host.FilesOf(id).MonitorSocket, null, Token))
@@ -528,6 +507,19 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
     {
         var newest = CounterFollower.NewestOf(_host, id);
         return (newest, _host.FilesOf(id).ReadDefinition()!.Disks[1]);
+    }
+
+    /// <summary>Starts a guest on an overlay, and lets the service go away once its work on that disk has begun.</summary>
+    private async Task<(DomainId Id, DiskReplacement Disk)> LeaveAsync(Func<ILiveDisks, DomainId, DiskReplacement, FirstReport, Task> work)
+    {
+        await using var driver = await _host.StartDriverAsync(Token);
+        var (live, definition, disk) = await StartOnOverlayAsync(driver);
+        TaskCompletionSource moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var left = work(live, definition.Id, disk, new FirstReport(() => moved.TrySetResult()));
+        await moved.Task.WaitAsync(QemuTestHost.Patience, Token);
+        await driver.DisposeAsync();
+        await Assert.ThrowsAsync<HypervisorException>(() => left);
+        return (definition.Id, disk);
     }
 
     private async Task KillAsync(DomainId id)
