@@ -1,4 +1,5 @@
 using System.Globalization;
+using Pengx.Qmp;
 
 namespace Pengx.Xen;
 
@@ -20,6 +21,7 @@ internal sealed partial class XenDomain
                 var run = await RequireRunAsync(token).ConfigureAwait(false);
                 if (await FindDiskAsync(run, disk, token).ConfigureAwait(false) is { } device)
                 {
+                    await RequireReleasableAsync(run, device, token).ConfigureAwait(false);
                     await DetachDiskAsync(run, device, force: false, token).ConfigureAwait(false);
                 }
             },
@@ -47,9 +49,9 @@ internal sealed partial class XenDomain
         {
             await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-        catch (XenstoreException exception)
+        catch (Exception exception) when (exception is QmpException or XenstoreException)
         {
-            throw StoreFailure(verb, exception);
+            throw Translate(verb, exception);
         }
     }
 
@@ -178,6 +180,27 @@ internal sealed partial class XenDomain
 
     private async Task<XenDevice?> FindNicAsync(XenRun run, MacAddress mac, CancellationToken cancellationToken) =>
         (await XenDevices.ListNicsAsync(environment.Store, run.Domain, cancellationToken).ConfigureAwait(false)).FirstOrDefault(device => device.Mac == mac);
+
+    /// <summary>Refuses a disk whose image QEMU would keep open for an emulated drive after the guest has let it go.</summary>
+    private async Task RequireReleasableAsync(XenRun run, XenDevice device, CancellationToken cancellationToken)
+    {
+        if (!_monitor.IsThere)
+        {
+            return;
+        }
+
+        var lease = await _monitor.OpenAsync(cancellationToken).ConfigureAwait(false);
+        await using (lease.ConfigureAwait(false))
+        {
+            foreach (var real in await ReadRealAsync(run, lease.Client, cancellationToken).ConfigureAwait(false))
+            {
+                if (real.Device.Vdev == device.Vdev)
+                {
+                    RequireNoTwin(real);
+                }
+            }
+        }
+    }
 
     private async Task DetachDiskAsync(XenRun run, XenDevice device, bool force, CancellationToken cancellationToken)
     {

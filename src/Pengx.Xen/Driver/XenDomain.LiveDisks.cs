@@ -147,7 +147,7 @@ internal sealed partial class XenDomain
             else if (device.Path is { } path)
             {
                 DomainDisk direct = new() { Id = disk, Vdev = vdev, ReadOnly = device.IsReadOnly, Layers = [new(new BlockLocation(path), DiskFormat.Raw)] };
-                real.Add(new(direct, device, [], [], null));
+                real.Add(new(direct, device, [], [], graph is null ? null : FindTwin(graph, root: null, direct)));
             }
         }
 
@@ -163,11 +163,16 @@ internal sealed partial class XenDomain
         DomainDisk disk = new() { Id = id, Vdev = vdev, ReadOnly = device.IsReadOnly, Layers = [.. chain.Select(node => XenBlockNodes.Read(graph, node))] };
         var used = chain.Select(node => node.Name).ToHashSet(StringComparer.Ordinal);
         var strays = graph.Nodes.Select(node => node.Name).Where(name => XenBlockNodes.IsOf(vdev, name) && !used.Contains(name) && !graph.Parents(name).Any());
+        return new(disk, device, chain, [.. strays], FindTwin(graph, root, disk));
+    }
 
-        // The same image behind an emulated drive: what the guest starts from, until its own driver takes over and the drive is unplugged.
+    /// <summary>The emulated drive with the same image: what an HVM guest starts from, until its own driver takes over and the drive is
+    /// unplugged. QEMU 7.2 never unplugs those of AHCI.</summary>
+    private static string? FindTwin(QmpBlockGraph graph, string? root, DomainDisk disk)
+    {
         var paths = disk.Layers.Select(layer => layer.Location.ToString()).ToHashSet(StringComparer.Ordinal);
         var twin = graph.Devices.FirstOrDefault(other => other.Inserted is { } inserted && inserted.NodeName != root && paths.Contains(inserted.File));
-        return new(disk, device, chain, [.. strays], twin is null ? null : twin.Device.Length > 0 ? twin.Device : twin.Qdev);
+        return twin is null ? null : twin.Device.Length > 0 ? twin.Device : twin.Qdev;
     }
 
     /// <summary>The nodes that the guest uses, by its devices: Xen's disk device in QEMU tells which one it serves.</summary>
@@ -209,10 +214,16 @@ internal sealed partial class XenDomain
                 $"Domain {id}: disk {target.Disk.Vdev} is served by the kernel, not by QEMU, so it cannot be changed while its guest runs (Pengx:Xen:KernelBlockBackend, at the next start).");
         }
 
+        RequireNoTwin(target);
+    }
+
+    /// <summary>Refuses a disk that is behind an emulated drive, too.</summary>
+    private void RequireNoTwin(RealDisk target)
+    {
         if (target.Twin is { } twin)
         {
             throw new WrongStateException(
-                $"Domain {id}: disk {target.Disk.Vdev} is behind an emulated drive, too ({twin}): it cannot be changed while its guest runs before the guest uses Xen's driver for it.");
+                $"Domain {id}: disk {target.Disk.Vdev} is behind an emulated drive, too ({twin}): it cannot be changed or unplugged while its guest runs before the guest uses Xen's driver for it, and with hdtype=\"ahci\" on an older QEMU not at all.");
         }
     }
 

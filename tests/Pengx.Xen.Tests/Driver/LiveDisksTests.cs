@@ -224,11 +224,16 @@ public sealed class LiveDisksTests : IAsyncLifetime
     public async Task A_disk_behind_an_emulated_drive_is_refused()
     {
         _guests.Xen.Guests.EmulatesDrives = true;
-        var (_, live, definition) = await StartAsync();
+        var (driver, live, definition) = await StartAsync();
         var overlay = await _guests.OverlayAsync(definition.Disks[0]);
         var refused = await Assert.ThrowsAsync<WrongStateException>(() => live.OverlayAsync(definition.Id, [overlay], cancellationToken: Token));
         Assert.Contains("emulated drive", refused.Message, StringComparison.Ordinal);
         Assert.Equal(definition.Disks[0], (await live.ReadAsync(definition.Id, Token)).Single(disk => disk.Vdev == "xvda"));
+
+        // Nor is it unplugged: the guest would let it go, and QEMU would keep its image open.
+        refused = await Assert.ThrowsAsync<WrongStateException>(() => driver.Devices().UnplugDiskAsync(definition.Id, definition.Disks[0].Id, Token));
+        Assert.Contains("emulated drive", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(_guests.Xen.CallsOf("block-detach"));
 
         // The one beside it is not.
         var other = await _guests.OverlayAsync(definition.Disks[1]);
