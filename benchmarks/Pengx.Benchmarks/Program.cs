@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Running;
 using Pengx.Benchmarks.Copying;
 using Pengx.Benchmarks.LiveDisks;
+using Pengx.Benchmarks.Operations;
 using Pengx.Benchmarks.Qmp;
 using Pengx.Benchmarks.Xenstore;
 using Pengx.Benchmarks.Xml;
@@ -32,6 +33,18 @@ if (args is ["live-disks-real", .. var places])
 if (args is ["workflows-real", var measured, .. var where])
 {
     await RealWorkflowComparison.RunAsync(measured, where.ElementAtOrDefault(0), where.ElementAtOrDefault(1));
+    return;
+}
+
+if (args is ["guest-pause-real", .. var folders])
+{
+    await GuestPauseMeasurement.RunAsync(folders.ElementAtOrDefault(0));
+    return;
+}
+
+if (args is ["operations-real", .. var operated])
+{
+    await OperationOverhead.RunAsync(operated.ElementAtOrDefault(0));
     return;
 }
 
