@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Text.Json;
 using Pengx.Qemu.Tests;
 using Pengx.Testing;
 
@@ -16,19 +17,8 @@ public sealed class MigrationTests
     [Fact]
     public async Task A_running_guest_moves_and_whichever_service_dies_runs_on_one_side()
     {
-        await using var ssh = await SshServer.StartAsync();
-        var sockets = Directory.CreateTempSubdirectory("pengx-moves-").FullName;
-        string[] Arguments(string own, string other) =>
-        [
-            $"--Pengx:Pm:Name={own}", "--Pengx:Qemu:MigrationMiBPerSecond=24",
-            $"--Pengx:Qemu:MigrationSocket={Path.Combine(sockets, own)}", $"--Pengx:Qemu:PeerMigrationSocket={Path.Combine(sockets, other)}",
-            .. ssh.ClientOptions.Select((option, index) => $"--Pengx:Qemu:SshOptions:{index}={option}"),
-        ];
-        await using var guests = await RealGuests.StartAsync(Arguments("pm1", "pm2"));
-        var here = guests.Host;
-        await using var there = await HostProcess.StartAsync(
-            "qemu", [$"--ConnectionStrings:Pengx=Data Source={Path.Combine(here.DataDirectory, "pengx.db")}", .. Arguments("pm2", "pm1")]);
-        var (pm1, pm2) = ((await here.GetXmlAsync("/pms/")).Attribute("id")!.Value, (await there.GetXmlAsync("/pms/")).Attribute("id")!.Value);
+        await using var pair = await HostPair.StartAsync();
+        var (guests, here, there, pm1, pm2) = (pair.Guests, pair.Guests.Host, pair.There, pair.Pm1, pair.Pm2);
         var vm = await guests.AddAsync("mover");
         await here.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
         await guests.PrintsAsync(vm, "PENGX-GUEST flushed 3");
@@ -87,7 +77,6 @@ public sealed class MigrationTests
         Assert.True(await ShownDisks.CounterAsync(disk, guests.Store) >= last);
         await at.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/", null, HttpStatusCode.NoContent);
         await guests.AssertWholeAsync();
-        Directory.Delete(sockets, recursive: true);
 
         async Task AssertAtAsync(HostProcess runs, HostProcess not, string pm)
         {
@@ -99,9 +88,59 @@ public sealed class MigrationTests
 
         Task CountsPastAsync(HostProcess host, long number) => ServedMachines.EventuallyAsync(
             () => Task.FromResult(GuestNumbers.Last(Serial(host, vm)) > number), $"the guest counts past {number}");
-
-        static string To(string pm) => $"<vm><pm_id>{pm}</pm_id></vm>";
     }
+
+    /// <summary>What QEMU notes of a guest's writes moves with it: a backup made after a move holds all that the guest flushed on either side.</summary>
+    [Fact]
+    public async Task A_guest_that_moves_is_backed_up_incrementally_on_both_sides()
+    {
+        var folder = Directory.CreateTempSubdirectory("pengx-vault-").FullName;
+        await using var pair = await HostPair.StartAsync();
+        var (guests, here, there) = (pair.Guests, pair.Guests.Host, pair.There);
+        var vault = await here.AddStorlinkAsync(folder, "vault");
+        foreach (var link in (string[])[guests.Storlink, vault])
+        {
+            await here.ChangeAsync(HttpMethod.Put, $"/storlinks/{link}/", "<storlink><shared>True</shared></storlink>", HttpStatusCode.NoContent);
+        }
+
+        var vm = await guests.AddAsync("mover", format: "qcow2");
+        await here.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        await guests.PrintsAsync(vm, "PENGX-GUEST flushed 3");
+        await BackUpAsync(here, "full");
+        await here.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/migrate/", To(pair.Pm2), HttpStatusCode.OK);
+        await BackUpAsync(there, "incremental");
+        await BackUpAsync(there, "incremental");
+        await there.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/migrate/", To(pair.Pm1), HttpStatusCode.OK);
+        var (backup, held) = await BackUpAsync(here, "incremental");
+
+        await here.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        await here.ChangeAsync(HttpMethod.Post, backup, null, HttpStatusCode.Created);
+        var disk = (await here.GetXmlAsync($"/vms/{vm}/disks/")).Elements("disk").ElementAt(1);
+        Assert.Equal(held, await ShownDisks.CounterAsync(disk, guests.Store));
+        await guests.AssertWholeAsync();
+        Directory.Delete(folder, recursive: true);
+
+        async Task<(string Path, long Held)> BackUpAsync(HostProcess host, string type)
+        {
+            var before = GuestNumbers.Last(Serial(host, vm));
+            await ServedMachines.EventuallyAsync(() => Task.FromResult(GuestNumbers.Last(Serial(host, vm)) > before + 2), "the guest writes on");
+            before = GuestNumbers.Last(Serial(host, vm));
+            var path = await host.ChangeAsync(
+                HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>{Guid.NewGuid():N}</backup_name><storlink>{vault}</storlink><type>incremental</type></vm>", HttpStatusCode.OK);
+            var after = GuestNumbers.Last(Serial(host, vm));
+            var id = path.Split('/')[4];
+            using var description = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, $"{id}.backup.json"), Token));
+            Assert.True(description.RootElement.GetProperty("type").GetString() == type, description.RootElement.ToString());
+            var disk = (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{id}/")).Elements("disk").ElementAt(1);
+            var held = await ShownDisks.CounterAsync(disk, folder);
+
+            // A record may be on the disk before its line is on the console.
+            Assert.InRange(held, before, after + 1);
+            return (path, held);
+        }
+    }
+
+    private static string To(string pm) => $"<vm><pm_id>{pm}</pm_id></vm>";
 
     private static string Serial(HostProcess host, string vm)
     {
@@ -114,5 +153,54 @@ public sealed class MigrationTests
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();
+    }
+
+    /// <summary>The two services.</summary>
+    private sealed class HostPair : IAsyncDisposable
+    {
+        private readonly SshServer _ssh;
+        private readonly string _sockets;
+
+        private HostPair(SshServer ssh, string sockets, RealGuests guests, HostProcess there, string pm1, string pm2)
+        {
+            _ssh = ssh;
+            _sockets = sockets;
+            (Guests, There, Pm1, Pm2) = (guests, there, pm1, pm2);
+        }
+
+        /// <summary>The guests of the first.</summary>
+        public RealGuests Guests { get; }
+
+        /// <summary>The second.</summary>
+        public HostProcess There { get; }
+
+        public string Pm1 { get; }
+
+        public string Pm2 { get; }
+
+        public static async Task<HostPair> StartAsync()
+        {
+            var ssh = await SshServer.StartAsync();
+            var sockets = Directory.CreateTempSubdirectory("pengx-moves-").FullName;
+            var guests = await RealGuests.StartAsync(Arguments("pm1", "pm2"));
+            var there = await HostProcess.StartAsync(
+                "qemu", [$"--ConnectionStrings:Pengx=Data Source={Path.Combine(guests.Host.DataDirectory, "pengx.db")}", .. Arguments("pm2", "pm1")]);
+            return new(ssh, sockets, guests, there, (await guests.Host.GetXmlAsync("/pms/")).Attribute("id")!.Value, (await there.GetXmlAsync("/pms/")).Attribute("id")!.Value);
+
+            string[] Arguments(string own, string other) =>
+            [
+                $"--Pengx:Pm:Name={own}", "--Pengx:Qemu:MigrationMiBPerSecond=24",
+                $"--Pengx:Qemu:MigrationSocket={Path.Combine(sockets, own)}", $"--Pengx:Qemu:PeerMigrationSocket={Path.Combine(sockets, other)}",
+                .. ssh.ClientOptions.Select((option, index) => $"--Pengx:Qemu:SshOptions:{index}={option}"),
+            ];
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await There.DisposeAsync();
+            await Guests.DisposeAsync();
+            await _ssh.DisposeAsync();
+            Directory.Delete(_sockets, recursive: true);
+        }
     }
 }
