@@ -62,7 +62,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
 
     public override string? Remark(MoveDisksState state) => state.Stayed.Count == 0
         ? null
-        : $"What had been moved by then stays on storlink {state.Storlink}: disk {string.Join(", ", state.Stayed)}. Nothing was lost; migrate again to move the rest.";
+        : $"What had been moved by then stays on storlink {state.Storlink}: disk {string.Join(", ", state.Stayed)}. Nothing was lost; {(state.Stayed.Count == state.Old.Count ? "nothing is left to move" : "migrate again to move the rest")}.";
 
     public override string? Created(MoveDisksState state) => $"vm/{state.Vm}";
 

@@ -71,6 +71,7 @@ public sealed class MoveTests
         var disks = await world.Disks.ListAsync(id, Token);
         Assert.Equal([target, storlink], disks.Select(disk => disk.Storlink));
         Assert.Contains(disks[0].Id.ToString(), ended.Message, StringComparison.Ordinal);
+        Assert.Contains("migrate again", ended.Message, StringComparison.Ordinal);
         Assert.Equal(["early a", "early b"], await world.ContentsAsync(id));
         Assert.Equal((1, 1), (world.Storage.Volumes(target).Count, world.Storage.Volumes(storlink).Count));
         await world.AssertWholeAsync();
@@ -79,6 +80,36 @@ public sealed class MoveTests
         await world.DoneAsync(world.Machines.MoveDisksAsync(id, target, null, Token));
         Assert.Equal((2, 0), (world.Storage.Volumes(target).Count, world.Storage.Volumes(storlink).Count));
         await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task A_move_that_fails_when_all_disks_are_there_says_that_nothing_is_left()
+    {
+        await using var world = await World.StartedAsync();
+        var (_, id) = await CopyTests.RunningAsync(world);
+        var target = await world.AddStorlinkAsync("store2");
+        var streams = 0;
+        var isFailing = true;
+        world.Host.Before(SimulatedVerb.StreamDisk, (_, _) => Task.FromResult(++streams));
+        world.Host.Before(SimulatedVerb.Define, (_, _) =>
+        {
+            if (streams == 2 && isFailing)
+            {
+                isFailing = false;
+                throw new HypervisorException("the definition was not taken");
+            }
+
+            return Task.CompletedTask;
+        });
+        var ended = await world.EndedAsync(world.Machines.MoveDisksAsync(id, target, null, Token));
+        Assert.Equal(OperationState.Failed, ended.State);
+        Assert.Contains("the definition was not taken", ended.Message, StringComparison.Ordinal);
+        Assert.Contains("nothing is left to move", ended.Message, StringComparison.Ordinal);
+        Assert.All(await world.Disks.ListAsync(id, Token), disk => Assert.Equal((target, null), (disk.Storlink, disk.Backing)));
+        Assert.Equal(["early a", "early b"], await world.ContentsAsync(id));
+        Assert.Equal(2, world.Storage.Volumes(target).Count);
+        await world.AssertWholeAsync();
+        Assert.Contains("already", (await Assert.ThrowsAsync<WrongStateException>(() => world.Machines.MoveDisksAsync(id, target, null, Token))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
