@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.ChangeTracking;
 using Microsoft.EntityFrameworkCore.Design;
 
 namespace Pengx.Data;
@@ -21,6 +22,10 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
     public const string SriovTable = "sriov_cards";
     public const string StorageLayersTable = "storage_layers";
     public const string Ocfs2NodesTable = "ocfs2_nodes";
+
+    // The one that EF Core makes of an array by itself builds a delegate each time it compares or copies one.
+    private static readonly ValueComparer<string[]> s_texts =
+        new((one, other) => AreEqual(one, other), texts => HashOf(texts), texts => (string[])texts.Clone());
 
     public DbSet<PhysicalMachineRow> PhysicalMachines => Set<PhysicalMachineRow>();
 
@@ -186,6 +191,11 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
             {
                 property.SetColumnName(SnakeCase(property.Name));
             }
+
+            if (property.ClrType == typeof(string[]))
+            {
+                property.SetValueComparer(s_texts);
+            }
         }
     }
 
@@ -194,6 +204,20 @@ internal sealed class PengxContext(DbContextOptions<PengxContext> options) : DbC
         where TRow : class
         where TPrincipal : class =>
         model.Entity<TRow>().HasOne<TPrincipal>().WithMany().HasForeignKey(property).OnDelete(DeleteBehavior.ClientNoAction);
+
+    private static bool AreEqual(string[]? one, string[]? other) =>
+        ReferenceEquals(one, other) || (one is not null && other is not null && one.AsSpan().SequenceEqual(other));
+
+    private static int HashOf(string[] texts)
+    {
+        HashCode hash = default;
+        foreach (var text in texts)
+        {
+            hash.Add(text);
+        }
+
+        return hash.ToHashCode();
+    }
 
     private static string SnakeCase(string name)
     {

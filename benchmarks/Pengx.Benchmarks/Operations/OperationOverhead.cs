@@ -12,6 +12,10 @@ namespace Pengx.Benchmarks.Operations;
 internal static class OperationOverhead
 {
     private const int Rounds = 400;
+
+    /// <summary>Not measured: the code is compiled in the meantime.</summary>
+    private const int FirstRounds = 400;
+
     private const int Flushes = 4;
 
     private static readonly byte[] s_block = new byte[4096];
@@ -30,6 +34,11 @@ internal static class OperationOverhead
             using var file = File.OpenHandle(Path.Combine(directory, "flushed"), FileMode.CreateNew, FileAccess.Write);
             PairedSample sample = new();
             var isPaused = false;
+            for (var round = 0; round < FirstRounds; round++)
+            {
+                await OperateAsync();
+            }
+
             for (var round = 0; round < Rounds; round++)
             {
                 await sample.TakeAsync(round, OperateAsync, FlushAsync);

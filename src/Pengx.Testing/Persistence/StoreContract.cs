@@ -125,6 +125,12 @@ public abstract class StoreContract
             await Assert.ThrowsAsync<ConcurrencyException>(() => SaveAsync(store, change)).ConfigureAwait(false);
         }
 
+        // What differs in a list alone is a change, too.
+        var known = Assert.IsType<SriovCard>(await ReadAsync(store, session => session.SriovCards.FindAsync(card.Id, Token)).ConfigureAwait(false));
+        PciAddress[] fewer = [known.VirtualFunctions[^1]];
+        await SaveAsync(store, session => session.SriovCards.Update(known with { VirtualFunctions = fewer })).ConfigureAwait(false);
+        Assert.Equal(fewer, (await ReadAsync(store, session => session.SriovCards.FindAsync(card.Id, Token)).ConfigureAwait(false))!.VirtualFunctions);
+
         await SaveAsync(store, session =>
         {
             session.Ocfs2Nodes.Delete(node with { Revision = 1 });
