@@ -259,7 +259,7 @@ internal sealed partial class QemuDomain
         await gate.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            var begun = await RunVerbAsync(verb, token => BeginAsync(disk, move, isCommit, limits, token), cancellationToken).ConfigureAwait(false);
+            using var begun = await RunVerbAsync(verb, token => BeginAsync(disk, move, isCommit, limits, token), cancellationToken).ConfigureAwait(false);
             if (begun is null)
             {
                 return;
@@ -278,6 +278,33 @@ internal sealed partial class QemuDomain
     {
         var run = RequireRun();
         var client = RequireClient(run);
+
+        // Before the job begins: some are over at once, and only the event of their end says why.
+        var ends = client.Subscribe(QmpEventFilter.Named(JobCompleted));
+        DiskJob? begun = null;
+        try
+        {
+            return begun = await BeginAsync(run, client, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (begun is null)
+            {
+                ends.Dispose();
+            }
+        }
+    }
+
+    private async Task<DiskJob?> BeginAsync(
+        QemuRun run,
+        IQmpClient client,
+        QmpEventSubscription ends,
+        DiskReplacement disk,
+        LayerMove move,
+        bool isCommit,
+        LiveDiskLimits? limits,
+        CancellationToken cancellationToken)
+    {
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
         var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
@@ -306,7 +333,7 @@ internal sealed partial class QemuDomain
                 await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
             }
 
-            return new(run, client, job, taker);
+            return new(run, client, job, ends, taker);
         }
 
         RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId);
@@ -315,7 +342,7 @@ internal sealed partial class QemuDomain
         {
             // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
             await AbandonAsync(orphan).ConfigureAwait(false);
-            return await BeginAsync(disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            return await BeginAsync(run, client, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
         }
 
         await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(other => other.Before.Vdev != disk.Before.Vdev), change] }, cancellationToken).ConfigureAwait(false);
@@ -327,7 +354,7 @@ internal sealed partial class QemuDomain
                 arguments["speed"] = speed;
             }
 
-            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false), taker);
+            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false), ends, taker);
         }
         catch (QmpCommandException)
         {
@@ -390,7 +417,6 @@ internal sealed partial class QemuDomain
     private async Task<QmpJobInfo?> FollowAsync(string verb, DiskJob begun, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
-        using var ends = begun.Client.Subscribe(QmpEventFilter.Named(JobCompleted));
         QmpJobInfo? last = null;
         try
         {
@@ -413,7 +439,7 @@ internal sealed partial class QemuDomain
                 Status = QmpJobStatus.Null,
                 CurrentProgress = last?.TotalProgress ?? 0,
                 TotalProgress = last?.TotalProgress ?? 0,
-                Error = ReadError(ends, begun.Job.Id),
+                Error = ReadError(begun.Ends, begun.Job.Id),
             };
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -453,7 +479,7 @@ internal sealed partial class QemuDomain
 
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        var (run, client, job, _) = begun;
+        var (run, client, job, _, _) = begun;
         if (state is { IsReady: true })
         {
             await PivotAsync(run, client, job, disk, verb).ConfigureAwait(false);
@@ -720,8 +746,12 @@ internal sealed partial class QemuDomain
     /// <param name="Run">The domain's run.</param>
     /// <param name="Client">The run's monitor.</param>
     /// <param name="Job">The job.</param>
+    /// <param name="Ends">The ends of jobs, from before this one began.</param>
     /// <param name="Taker">The options of the node that a stream pulls into, by which it is opened anew.</param>
-    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job, JsonObject? Taker);
+    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job, QmpEventSubscription Ends, JsonObject? Taker) : IDisposable
+    {
+        public void Dispose() => Ends.Dispose();
+    }
 
     private sealed class ByteRelay(IProgress<ByteProgress> target) : IProgress<QmpJobProgress>
     {

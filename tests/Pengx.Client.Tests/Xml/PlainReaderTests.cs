@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Unicode;
 using System.Xml;
 using CsCheck;
 
@@ -57,7 +58,22 @@ public sealed class PlainReaderTests
     [Fact]
     public async Task No_list_is_read_otherwise_whatever_the_pieces_in_which_it_arrives() =>
         await Gen.Select(Gen.OneOf(WellFormed, Spoiled), Gen.Int[1, 40]).SampleAsync(
-            async (bytes, piece) => Assert.Equal(await ListAsync(new MemoryStream(bytes)), await ListAsync(new InPieces(bytes, piece))), iter: 5_000);
+            async (bytes, piece) =>
+            {
+                var (whole, pieces) = (await ListAsync(new MemoryStream(bytes)), await ListAsync(new InPieces(bytes, piece)));
+                if (Utf8.IsValid(bytes))
+                {
+                    Assert.Equal(whole, pieces);
+                }
+                else
+                {
+                    // XmlReader refuses a byte as soon as it has it in hand, so how many items it gives out before that depends on what arrives with it.
+                    var (given, givenInPieces) = (ItemsBeforeRefusal(whole), ItemsBeforeRefusal(pieces));
+                    Assert.True(given.StartsWith(givenInPieces, StringComparison.Ordinal) || givenInPieces.StartsWith(given, StringComparison.Ordinal), $"{whole} and {pieces}");
+                }
+            },
+            iter: 5_000,
+            print: one => $"pieces of {one.Item2}: {Convert.ToHexString(one.Item1)}");
 
     // Items that are alike, as a real list's are, and then one that is not: what the reader expects of the next one must not be what it reads.
     private static readonly Gen<byte[]> Lists = Gen.Select(Gen.Int[0, Items.Length - 1], Gen.Int[0, Pieces.Length - 1].Array[0, 2], Gen.Int[0, Items.Length - 1].Array[1, 6]).Select((usual, spoiled, others) =>
@@ -128,6 +144,13 @@ public sealed class PlainReaderTests
 
         Assert.Equal(300, count);
         Assert.Null(source.Rest);
+    }
+
+    private static string ItemsBeforeRefusal(string list)
+    {
+        var at = list.LastIndexOf("refused: ", StringComparison.Ordinal);
+        Assert.True(at >= 0, list);
+        return list[..at];
     }
 
     private static string Join(int[] chosen) => string.Concat(chosen.Select(index => Pieces[index]));
