@@ -206,6 +206,11 @@ public static class PengxXml
             {
                 throw Malformed(exception, inList);
             }
+            catch (ArgumentOutOfRangeException exception)
+            {
+                // XmlReader trips over bytes that are no UTF-8 in a declaration that arrives in pieces.
+                throw new XmlRefusedException(XmlRefusal.Malformed, "The XML has a declaration that cannot be read; send well-formed XML 1.0 in UTF-8.", exception);
+            }
 
             if (item is not null && string.Equals(item.Name, shape.ElementName, StringComparison.Ordinal))
             {

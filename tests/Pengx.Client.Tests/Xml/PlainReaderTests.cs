@@ -61,13 +61,14 @@ public sealed class PlainReaderTests
             async (bytes, piece) =>
             {
                 var (whole, pieces) = (await ListAsync(new MemoryStream(bytes)), await ListAsync(new InPieces(bytes, piece)));
-                if (Utf8.IsValid(bytes))
+                if (whole == pieces || Utf8.IsValid(bytes))
                 {
                     Assert.Equal(whole, pieces);
                 }
                 else
                 {
-                    // XmlReader refuses a byte as soon as it has it in hand, so how many items it gives out before that depends on what arrives with it.
+                    // XmlReader refuses a byte that is no UTF-8 as soon as it has it in hand, so how many items it gives out before that depends on
+                    // what arrives with it; but never does it give out others.
                     var (given, givenInPieces) = (ItemsBeforeRefusal(whole), ItemsBeforeRefusal(pieces));
                     Assert.True(given.StartsWith(givenInPieces, StringComparison.Ordinal) || givenInPieces.StartsWith(given, StringComparison.Ordinal), $"{whole} and {pieces}");
                 }
@@ -146,12 +147,22 @@ public sealed class PlainReaderTests
         Assert.Null(source.Rest);
     }
 
-    private static string ItemsBeforeRefusal(string list)
+    /// <summary>XmlReader itself fails with another exception than its own at some of these, and takes no offence at others.</summary>
+    [Fact]
+    public async Task A_declaration_with_bytes_that_are_no_UTF8_is_read_or_refused_in_whatever_pieces_it_arrives()
     {
-        var at = list.LastIndexOf("refused: ", StringComparison.Ordinal);
-        Assert.True(at >= 0, list);
-        return list[..at];
+        byte[] bytes = [.. "<?xml version=\"1.0"u8, 0xe4, .. " encoding="u8, 0xcb, .. "utf-8\"?>\r\n<vms>\n<vm id='1'><name>a</name><!-- c --></vm>\n</vms>\n"u8];
+        HashSet<string> outcomes = [];
+        for (var piece = 1; piece <= bytes.Length; piece++)
+        {
+            outcomes.Add(await ListAsync(new InPieces(bytes, piece)));
+        }
+
+        Assert.Subset(new HashSet<string> { "refused: Malformed", "[vm(1||name(|a|))]" }, outcomes);
+        Assert.Contains("refused: Malformed", outcomes);
     }
+
+    private static string ItemsBeforeRefusal(string list) => list.LastIndexOf("refused: ", StringComparison.Ordinal) is >= 0 and var at ? list[..at] : list;
 
     private static string Join(int[] chosen) => string.Concat(chosen.Select(index => Pieces[index]));
 
