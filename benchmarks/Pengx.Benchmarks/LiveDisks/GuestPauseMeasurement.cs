@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net.Sockets;
 using Pengx.Qemu;
 using Pengx.Testing;
@@ -91,13 +90,15 @@ internal static class GuestPauseMeasurement
                 await Task.Delay(s_tail);
                 var end = Stopwatch.GetTimestamp();
                 await console.WaitForRecordsAsync(2);
-                usual.Add(console.Silences(start - (end - start), start).Order().ElementAt(console.Silences(start - (end - start), start).Count / 2));
-                before.Add(console.Silences(start - (end - start), start).Max());
+                var earlier = console.Silences(start - (end - start), start);
+                earlier.Sort();
+                usual.Add(earlier[earlier.Count / 2]);
+                before.Add(earlier[^1]);
                 within.Add(console.Silences(start, end).Max());
                 disks = [.. next.Select(one => one.After)];
             }
 
-            Console.WriteLine($"| {count} disk{(count == 1 ? "" : "s")} | {Show(usual)} | {Show(before)} | {Show(within)} | {Show(verbs)} |");
+            Console.WriteLine($"| {count} disk{(count == 1 ? "" : "s")} | {PairedSample.Show(usual)} | {PairedSample.Show(before)} | {PairedSample.Show(within)} | {PairedSample.Show(verbs)} |");
         }
         finally
         {
@@ -123,12 +124,6 @@ internal static class GuestPauseMeasurement
         var beneath = disk.Layers[0];
         (await new ProcessRunner().RunAsync(new() { FileName = "qemu-img", Arguments = ["create", "-q", "-f", "qcow2", "-F", beneath.Format.Name, "-b", beneath.Location.ToString()!, path] })).EnsureSuccess();
         return new(disk, disk with { Id = id, Layers = [new(new FileLocation(path), DiskFormat.Qcow2), .. disk.Layers] });
-    }
-
-    private static string Show(List<double> values)
-    {
-        double[] sorted = [.. values.Order()];
-        return string.Create(CultureInfo.InvariantCulture, $"{sorted[sorted.Length / 2]:0.0} ({sorted[0]:0.0} to {sorted[^1]:0.0})");
     }
 
     /// <summary>When a guest told its records.</summary>

@@ -30,7 +30,8 @@ internal sealed class PairedSample
         Console.WriteLine($"| {name} | {Show(_ours)} | {Show(_bare)} | {Show(ratios)} |");
     }
 
-    private static string Show(List<double> values)
+    /// <summary>The median, and the lowest to the highest.</summary>
+    public static string Show(List<double> values)
     {
         double[] sorted = [.. values.Order()];
         return string.Create(CultureInfo.InvariantCulture, $"{sorted[sorted.Length / 2]:0.0#} ({sorted[0]:0.0#} to {sorted[^1]:0.0#})");

@@ -192,12 +192,10 @@ internal sealed partial class XenDomain
         var lease = await _monitor.OpenAsync(cancellationToken).ConfigureAwait(false);
         await using (lease.ConfigureAwait(false))
         {
-            foreach (var real in await ReadRealAsync(run, lease.Client, cancellationToken).ConfigureAwait(false))
+            var real = await ReadRealAsync(run, lease.Client, cancellationToken).ConfigureAwait(false);
+            if (real.FirstOrDefault(known => known.Device.Vdev == device.Vdev) is { } target)
             {
-                if (real.Device.Vdev == device.Vdev)
-                {
-                    RequireNoTwin(real);
-                }
+                RequireNoTwin(target);
             }
         }
     }
