@@ -78,12 +78,23 @@ public sealed class IncrementalBackupTests : IDisposable
         Assert.True(afterHeld > lastHeld);
 
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+
+        // Nothing notes what changes at rest: the disks are compared with the backup before, and no more than what differs is kept.
+        var atRest = await AskAsync("at rest");
+        var stopped = await CounterOfAsync($"/vms/{vm}/disks/", guests.Store);
+        Assert.Equal(stopped, await ShownDisks.CounterAsync((await FilesAsync(atRest))[1], "qcow2"));
+        Assert.True(stopped >= afterHeld);
+        shown = await host.GetXmlAsync(atRest);
+        Assert.Equal(("incremental", IdOf(after)), (shown.Element("type")!.Value, shown.Element("parent")!.Value));
+        Assert.All((await FilesAsync(atRest)).Zip(await FilesAsync(first)), pair => Assert.InRange(new FileInfo(pair.First).Length, 1, Math.Max(new FileInfo(pair.Second).Length / 4, 2 * 1024 * 1024)));
         var damaged = (await FilesAsync(first))[1];
         Flip(damaged);
         Assert.Contains(Path.GetFileName(damaged), await host.RefusedAsync(HttpMethod.Post, second, null, HttpStatusCode.BadRequest), StringComparison.Ordinal);
         Flip(damaged);
         await host.ChangeAsync(HttpMethod.Post, second, null, HttpStatusCode.Created);
         Assert.Equal(secondHeld, await CounterOfAsync($"/vms/{vm}/disks/", guests.Store));
+        await host.ChangeAsync(HttpMethod.Post, atRest, null, HttpStatusCode.Created);
+        Assert.Equal(stopped, await CounterOfAsync($"/vms/{vm}/disks/", guests.Store));
         await host.ChangeAsync(HttpMethod.Post, after, null, HttpStatusCode.Created);
         Assert.Equal(afterHeld, await CounterOfAsync($"/vms/{vm}/disks/", guests.Store));
         await host.ChangeAsync(HttpMethod.Post, last, null, HttpStatusCode.Created);
@@ -103,7 +114,7 @@ public sealed class IncrementalBackupTests : IDisposable
             var before = RealGuests.LastFlushed(guests.Serial(vm));
             await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > before + 1), "the guest writes on");
             before = RealGuests.LastFlushed(guests.Serial(vm));
-            var path = await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{vault}</storlink><type>incremental</type></vm>", HttpStatusCode.OK);
+            var path = await AskAsync(name);
             var after = RealGuests.LastFlushed(guests.Serial(vm));
             using var description = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(_vault, $"{IdOf(path)}.backup.json"), Token));
             Assert.True(
@@ -115,6 +126,9 @@ public sealed class IncrementalBackupTests : IDisposable
             Assert.InRange(held, before, after + 1);
             return (path, held);
         }
+
+        Task<string> AskAsync(string name) => host.ChangeAsync(
+            HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{vault}</storlink><type>incremental</type></vm>", HttpStatusCode.OK);
 
         async Task<IReadOnlyList<string>> FilesAsync(string backup) =>
             [.. (await host.GetXmlAsync($"/vms/{vm}/disks/backups/{IdOf(backup)}/")).Elements("disk").Select(disk => ShownDisks.PathOf(disk, _vault))];

@@ -83,6 +83,12 @@ public sealed class ObjectLevelTests(CephCluster cluster)
         Assert.Equal(2, await CountAsync());
         await StartAsync(RealGuests.LastFlushed(guests.Serial(vm)));
         await PowerOffAsync();
+
+        // A backup of what changed, at rest: images in the pool are compared with those in the directory.
+        backups.Insert(0, IdOf(await host.ChangeAsync(
+            HttpMethod.Post, $"/vms/{vm}/backups/", $"<vm><backup_name>at rest</backup_name><storlink>{vault}</storlink><type>incremental</type></vm>", HttpStatusCode.OK)));
+        Assert.Equal(await NewestAsync($"/vms/{vm}/disks/"), await NewestAsync($"/vms/{vm}/disks/backups/{backups[0]}/"));
+        Assert.Contains(backups[1], await File.ReadAllTextAsync(Path.Combine(files.Directory, $"{backups[0]}.backup.json"), Token), StringComparison.Ordinal);
         foreach (var backup in backups)
         {
             await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/backups/{backup}/", null, HttpStatusCode.NoContent);

@@ -17,14 +17,15 @@ public sealed record VolumeSpec
     /// <summary>The size that the guest shall see; at least the source's or backing image's.</summary>
     public required DataSize Size { get; init; }
 
-    /// <summary>The image to copy the content from, flattened; the volume is empty without one.</summary>
+    /// <summary>The image to copy the content from, flattened; the volume is empty without one. With a <see cref="Backing"/> that lies
+    /// beside it, the volume is an overlay that holds what the source shows otherwise than that one: both are read and compared.</summary>
     public DiskLayer? Source { get; init; }
 
     /// <summary>Whether the caller vouches that nothing writes to <see cref="Source"/>, although a guest of this host may have it open:
     /// beneath an overlay. Where a storage link can tell writers from readers itself, it does.</summary>
     public bool IsSourceFrozen { get; init; }
 
-    /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/>.</summary>
+    /// <summary>The image to lay a qcow2 overlay on; excludes <see cref="Source"/> unless <see cref="IsBackingBeside"/>.</summary>
     public DiskLayer? Backing { get; init; }
 
     /// <summary>Whether the overlay's header names its backing image by its file name alone, so that both can be taken elsewhere together.

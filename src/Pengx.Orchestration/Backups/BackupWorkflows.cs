@@ -22,7 +22,13 @@ internal sealed class CreateBackupState
     /// <summary>Why it became a full one all the same.</summary>
     public string? FullBecause { get; set; }
 
-    /// <summary>Why the next one cannot be incremental.</summary>
+    /// <summary>The disks of which an incremental one does not know what changed: they are compared with its parent's images.</summary>
+    public IReadOnlyList<DiskId> Compared { get; set; } = [];
+
+    /// <summary>Why that is not known.</summary>
+    public string? ComparedBecause { get; set; }
+
+    /// <summary>Why it will not be known for the next one.</summary>
     public string? NotTracked { get; set; }
 
     /// <summary>How much an incremental one copied.</summary>
@@ -158,11 +164,15 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
         var made = $"Backup '{state.Backup.Name}' of VM '{state.Source.Name}' was made";
         var how = (state.IsUponParent, state.FullBecause) switch
         {
-            (true, _) => string.Create(CultureInfo.InvariantCulture, $", incrementally upon backup '{state.Parent!.Name}': at most {new DataSize(state.ChangedBytes).MiBCeiling} MiB had changed."),
+            (true, _) => string.Create(CultureInfo.InvariantCulture, $", incrementally upon backup '{state.Parent!.Name}'{Comparison(state)}: at most {new DataSize(state.ChangedBytes).MiBCeiling} MiB had changed."),
             (false, { } reason) => $" as a full one: {reason.TrimEnd('.')}.",
             _ => ".",
         };
-        return $"{made}{how}{(state.NotTracked is { } untracked ? $" The next one will be full, too: {untracked}" : "")}{state.Source.KeptMessage()}";
+        return $"{made}{how}{(state.NotTracked is { } untracked ? $" For the next one all disks will be read: {untracked}" : "")}{state.Source.KeptMessage()}";
+
+        static string Comparison(CreateBackupState state) => state.ComparedBecause is { } reason
+            ? $" and by comparing with it, because {reason.TrimEnd('.')}"
+            : "";
     }
 
     public override string? Remark(CreateBackupState state) => state.Source.Kept is null ? null : state.Source.KeptMessage();

@@ -3,7 +3,8 @@ using System.Globalization;
 namespace Pengx.Orchestration;
 
 /// <summary>Backups of what a guest changed since the one before. Each image is a qcow2 overlay upon the image of the same disk in that
-/// one. Wherever something speaks against it, a full backup is made and says why: it begins a new chain.</summary>
+/// one. What changed is known from the hypervisor's notes; of a disk without any it is found by comparing. Wherever more speaks against
+/// it, a full backup is made and says why: it begins a new chain.</summary>
 internal static class IncrementalBackups
 {
     /// <summary>The backup that an incremental one counts from: the machine's newest on the same storage link.</summary>
@@ -25,18 +26,6 @@ internal static class IncrementalBackups
             return;
         }
 
-        if (!await place.IsAliveAsync(state.Source.Vm, cancellationToken).ConfigureAwait(false))
-        {
-            state.MakeFull("the VM does not run, and only of a running one is known what changed");
-            return;
-        }
-
-        if (!place.Driver.TryGetFeature<IChangedBlocks>(out var changed))
-        {
-            state.MakeFull($"hypervisor {place.Driver.Name} does not note which blocks change");
-            return;
-        }
-
         var images = await place.Store.ReadAsync(session => session.Disks.ListByOwnerAsync(DiskOwner.Of(parent.Id), cancellationToken), cancellationToken).ConfigureAwait(false);
         if (images.Count == 0)
         {
@@ -48,11 +37,14 @@ internal static class IncrementalBackups
         {
             var (storlink, files) = await BackupRules.PlaceAsync(place, parent.Storlink, cancellationToken).ConfigureAwait(false);
             var described = await BackupRules.DescriptionAsync(files, storlink, parent, cancellationToken).ConfigureAwait(false);
-            var notes = await changed.ReadAsync(state.Source.Vm, cancellationToken).ConfigureAwait(false);
+            var (notes, unknown) = await NotesAsync(place, state.Source.Vm, cancellationToken).ConfigureAwait(false);
             Dictionary<DiskId, Disk> beneath = [];
+            List<DiskId> compared = [];
             foreach (var disk in rows.Disks)
             {
-                var image = images.FirstOrDefault(image => described.Images.Any(told => told.Disk == image.Id.Value && told.Original == disk.Id.Value));
+                // After a snapshot or a restore another disk is in the same place.
+                var image = images.FirstOrDefault(image => described.Images.Any(told => told.Disk == image.Id.Value && told.Original == disk.Id.Value))
+                    ?? images.FirstOrDefault(image => image.Order == disk.Order);
                 if (image is null)
                 {
                     state.MakeFull($"disk {disk.Id} is not in backup '{parent.Name}'");
@@ -64,9 +56,8 @@ internal static class IncrementalBackups
                 var note = notes.FirstOrDefault(note => note.Since == parent.Id && note.Vdev == now.Vdev && note.Layer == now.Layers[0]);
                 var against = note switch
                 {
-                    null => $"nothing was noted since backup '{parent.Name}'",
                     { Fault: { } fault } => $"what was noted since backup '{parent.Name}' is worthless: {fault}",
-                    _ when note.Size != disk.Size || image.Size != disk.Size => $"its size is not what it was in backup '{parent.Name}'",
+                    _ when image.Size != disk.Size || (note is not null && note.Size != disk.Size) => $"its size is not what it was in backup '{parent.Name}'",
                     _ when depth >= place.Options.MaxDiskLayers => string.Create(
                         CultureInfo.InvariantCulture, $"backup '{parent.Name}' is the {depth}th upon one another, and {place.Options.MaxDiskLayers} are the most (Pengx:Limits:DiskLayers)"),
                     _ => null,
@@ -77,9 +68,17 @@ internal static class IncrementalBackups
                     return;
                 }
 
+                if (note is null)
+                {
+                    compared.Add(disk.Id);
+                    unknown ??= $"of disk {disk.Id} ({now.Vdev}) nothing was noted since";
+                }
+
                 beneath[disk.Id] = image;
             }
 
+            state.Compared = compared;
+            state.ComparedBecause = compared.Count > 0 ? unknown : null;
             state.Disks = [.. state.Disks.Select(planned => planned with { Disk = planned.Disk with { Format = DiskFormat.Qcow2, Backing = beneath[planned.Source!.Value].Id } })];
         }
         catch (Exception error) when (error is StorageException or HypervisorException or WrongStateException)
@@ -109,7 +108,7 @@ internal static class IncrementalBackups
     }
 
     /// <summary>Notes from now on what the guest changes, which is somewhat before the backup's instant: too much is copied next time
-    /// rather than too little. Without it the backup is as good, and the next one full.</summary>
+    /// rather than too little. Without it the backup is as good, and the next one compares.</summary>
     public static async Task TrackAsync(Workplace place, CreateBackupState state, CancellationToken cancellationToken)
     {
         if (await FindAsync(place, state.Source.Vm, cancellationToken).ConfigureAwait(false) is not { } changed)
@@ -152,7 +151,7 @@ internal static class IncrementalBackups
         }
     }
 
-    /// <summary>Copies what was changed from the frozen disks, whatever an earlier run of the step has left.</summary>
+    /// <summary>Copies what has changed from the frozen disks, whatever an earlier run of the step has left.</summary>
     /// <returns>Whether it could be done; otherwise the backup is planned as a full one, and nothing is left.</returns>
     public static async Task<bool> TryCopyAsync(Workplace place, CreateBackupState state, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
     {
@@ -161,23 +160,19 @@ internal static class IncrementalBackups
         await VolumeSteps.DeleteAsync(place, state.Disks.Select(disk => disk.Disk), cancellationToken).ConfigureAwait(false);
         try
         {
-            var changed = await FindAsync(place, vm, cancellationToken).ConfigureAwait(false)
-                ?? throw new WrongStateException("the VM ended before its changes were copied");
-            await VolumeSteps.CreateAsync(place, [.. state.Disks.Select(disk => disk with { Source = null })], NoProgress.Instance, cancellationToken).ConfigureAwait(false);
             var storlink = await CopyMachine.FindStorlinkAsync(place, state.Backup.Storlink, cancellationToken).ConfigureAwait(false);
-            var limits = new LiveDiskLimits { BytesPerSecond = place.Options.CopyBytesPerSecond };
             var bytes = 0L;
             foreach (var (share, planned) in ProgressShare.Of(progress, state.Disks, disk => disk.Disk.Size))
             {
-                var (frozen, _) = await Freezing.SidesAsync(place, state.Source.Disks.First(disk => disk.Disk.Id == planned.Source), cancellationToken).ConfigureAwait(false);
-                var target = await place.Storage.LayerAsync(storlink, planned.Disk, cancellationToken).ConfigureAwait(false);
-                bytes += await changed.CopyAsync(vm, state.Parent!.Id, frozen, target, limits, share, cancellationToken).ConfigureAwait(false);
+                bytes += state.Compared.Contains(planned.Source!.Value)
+                    ? await CompareAsync(place, storlink, planned, share, cancellationToken).ConfigureAwait(false)
+                    : await CopyNotedAsync(place, state, storlink, planned, share, cancellationToken).ConfigureAwait(false);
             }
 
             state.ChangedBytes = bytes;
             return true;
         }
-        catch (Exception error) when (error is HypervisorException or WrongStateException)
+        catch (Exception error) when (error is HypervisorException or WrongStateException or StorageException or ProcessFailedException)
         {
             await AbandonAsync(place, vm, cancellationToken).ConfigureAwait(false);
             await VolumeSteps.DeleteAsync(place, state.Disks.Select(disk => disk.Disk), cancellationToken).ConfigureAwait(false);
@@ -202,6 +197,43 @@ internal static class IncrementalBackups
         {
             // It has ended, and they with it.
         }
+    }
+
+    /// <summary>What is noted of a machine's disks, or why nothing is known of any.</summary>
+    private static async Task<(IReadOnlyList<ChangedBlocks> Notes, string? Unknown)> NotesAsync(Workplace place, VmId vm, CancellationToken cancellationToken)
+    {
+        if (!await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
+        {
+            return ([], "the VM does not run, and only of a running one is known what changed");
+        }
+
+        return place.Driver.TryGetFeature<IChangedBlocks>(out var changed)
+            ? (await changed.ReadAsync(vm, cancellationToken).ConfigureAwait(false), null)
+            : ([], $"hypervisor {place.Driver.Name} does not note which blocks change");
+    }
+
+    /// <summary>Makes an image of what a disk has otherwise than the backup before.</summary>
+    /// <returns>How many bytes it takes.</returns>
+    private static async Task<long> CompareAsync(Workplace place, Storlink storlink, PlannedDisk planned, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
+    {
+        await VolumeSteps.CopyFrozenAsync(place, [planned], progress, cancellationToken).ConfigureAwait(false);
+        var made = await place.Storage.Get(storlink).FindAsync(storlink, planned.Disk.Id, planned.Disk.Format, cancellationToken).ConfigureAwait(false);
+        return made?.Allocated.Bytes ?? 0;
+    }
+
+    /// <summary>Makes an image of the blocks that were noted.</summary>
+    /// <returns>How many bytes were copied.</returns>
+    private static async Task<long> CopyNotedAsync(
+        Workplace place, CreateBackupState state, Storlink storlink, PlannedDisk planned, IProgress<ByteProgress> progress, CancellationToken cancellationToken)
+    {
+        var vm = state.Source.Vm;
+        var changed = await FindAsync(place, vm, cancellationToken).ConfigureAwait(false)
+            ?? throw new WrongStateException("the VM ended before its changes were copied");
+        await VolumeSteps.CreateAsync(place, [planned with { Source = null }], NoProgress.Instance, cancellationToken).ConfigureAwait(false);
+        var (frozen, _) = await Freezing.SidesAsync(place, state.Source.Disks.First(disk => disk.Disk.Id == planned.Source), cancellationToken).ConfigureAwait(false);
+        var target = await place.Storage.LayerAsync(storlink, planned.Disk, cancellationToken).ConfigureAwait(false);
+        LiveDiskLimits limits = new() { BytesPerSecond = place.Options.CopyBytesPerSecond };
+        return await changed.CopyAsync(vm, state.Parent!.Id, frozen, target, limits, progress, cancellationToken).ConfigureAwait(false);
     }
 
     private static async Task<IChangedBlocks?> FindAsync(Workplace place, VmId vm, CancellationToken cancellationToken) =>

@@ -333,6 +333,11 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
         {
             throw new ArgumentException("A volume is either a copy or an overlay.", nameof(spec));
         }
+
+        if (spec.IsBackingBeside)
+        {
+            throw new ArgumentException("Only a volume of level FL has an image beside it.", nameof(spec));
+        }
     }
 
     private static void DemandSectors(DataSize size, string parameter)

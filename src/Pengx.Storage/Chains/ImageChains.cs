@@ -33,7 +33,7 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
             throw new StorageException($"The image {layers[0].Location} lies on {Listed(real.Skip(1))}, and was to be merged through {Listed(layers.Skip(1))}; nothing was changed.");
         }
 
-        await _images.CommitAsync(real, layers.Count, Scaled(progress, chain.Size), cancellationToken).ConfigureAwait(false);
+        await _images.CommitAsync(real, layers.Count, ByteShare.Of(progress, chain.Size), cancellationToken).ConfigureAwait(false);
         await SyncAsync(layers[^1]).ConfigureAwait(false);
     }
 
@@ -52,7 +52,7 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
                 throw new StorageException($"The image {layer.Location} lies on {Listed(beneath)}, and not on {backing.Location}; nothing was changed.");
             }
 
-            await _images.RebaseAsync(layer, backing, Scaled(progress, chain.Size), cancellationToken).ConfigureAwait(false);
+            await _images.RebaseAsync(layer, backing, ByteShare.Of(progress, chain.Size), cancellationToken).ConfigureAwait(false);
             await DemandBackingAsync(layer, backing).ConfigureAwait(false);
         }
 
@@ -141,11 +141,4 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
     }
 
     private static string Listed(IEnumerable<DiskLayer> layers) => string.Join(", ", layers.Select(layer => layer.Location)) is { Length: > 0 } list ? list : "nothing";
-
-    private static BytesOf? Scaled(IProgress<ByteProgress>? progress, DataSize size) => progress is null ? null : new(progress, size.Bytes);
-
-    private sealed class BytesOf(IProgress<ByteProgress> progress, long total) : IProgress<double>
-    {
-        public void Report(double value) => progress.Report(new((long)(value * total), total));
-    }
 }

@@ -110,7 +110,7 @@ public sealed class ImageCopier(
         }
         else
         {
-            await _images.ConvertAsync(plan.Request.Source, plan.Request.Target, plan.Conversion!, Share(progress, plan.Size), cancellationToken).ConfigureAwait(false);
+            await _images.ConvertAsync(plan.Request.Source, plan.Request.Target, plan.Conversion!, ByteShare.Of(progress, plan.Size), cancellationToken).ConfigureAwait(false);
         }
 
         return DataSize.Zero;
@@ -134,7 +134,7 @@ public sealed class ImageCopier(
         else
         {
             RandomAccess.SetLength(handle, 0);
-            await _images.ConvertAsync(request.Source, new(new FileLocation(part), request.Target.Format), plan.Conversion!, Share(progress, plan.Size), cancellationToken)
+            await _images.ConvertAsync(request.Source, new(new FileLocation(part), request.Target.Format), plan.Conversion!, ByteShare.Of(progress, plan.Size), cancellationToken)
                 .ConfigureAwait(false);
         }
 
@@ -463,7 +463,7 @@ public sealed class ImageCopier(
 
             // The tool takes the image's locks itself; the device stays reserved.
             ImageLock.Release(target, device);
-            await _images.ConvertAsync(request.Source, request.Target, plan.Conversion!, Share(progress, plan.Size), cancellationToken).ConfigureAwait(false);
+            await _images.ConvertAsync(request.Source, request.Target, plan.Conversion!, ByteShare.Of(progress, plan.Size), cancellationToken).ConfigureAwait(false);
         }
 
         await FlushAsync(target, device, cancellationToken).ConfigureAwait(false);
@@ -527,12 +527,5 @@ public sealed class ImageCopier(
             // The failure that brought us here is the one to tell.
             _logger.LeftoverStays(path, exception);
         }
-    }
-
-    private static PercentProgress? Share(IProgress<ByteProgress>? progress, DataSize total) => progress is null ? null : new(progress, total.Bytes);
-
-    private sealed class PercentProgress(IProgress<ByteProgress> target, long total) : IProgress<double>
-    {
-        public void Report(double value) => target.Report(new((long)(value * total), total));
     }
 }

@@ -266,6 +266,39 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
             ["rebase", "-p", "-t", "writethrough", "-f", image.Format.Name, .. On(backing), NameOf(image)], $"The work on {image.Location}", progress, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Writes into an empty overlay what one image shows otherwise than another, and lays it upon that other one: it then shows
+    /// the same as the first. Both are read whole, and neither is changed.</summary>
+    /// <param name="overlay">The overlay: a qcow2 image of at least their size that holds nothing and names nothing beneath it.</param>
+    /// <param name="source">The image that it shall show.</param>
+    /// <param name="backing">The image that it shall lie on.</param>
+    /// <param name="isBackingBeside">Whether that is a file in the same directory, to be named by its file name alone.</param>
+    /// <param name="rateLimit">How many bytes of the source are read in a second at most; 0 for no limit.</param>
+    /// <param name="progress">Told how much is done.</param>
+    /// <param name="cancellationToken">Ends the tool; the overlay is of no use then.</param>
+    /// <exception cref="InUseException">Something writes to one of the images.</exception>
+    /// <exception cref="InsufficientResourceException">There is no space left.</exception>
+    /// <exception cref="StorageException">A layer is refused before the tool is run, as <see cref="ImageChain.Read"/> says.</exception>
+    /// <exception cref="UnavailableException">The work stood still for longer than <see cref="ImageToolOptions.StallTimeout"/>.</exception>
+    /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
+    internal async Task DifferAsync(
+        DiskLayer overlay, DiskLayer source, DiskLayer backing, bool isBackingBeside, DataSize rateLimit, IProgress<double>? progress, CancellationToken cancellationToken)
+    {
+        var shown = await ImageChain.ReadAsync(source, this, null, cancellationToken).ConfigureAwait(false);
+        await ImageChain.ReadAsync(backing, this, null, cancellationToken).ConfigureAwait(false);
+
+        // The tool moves an overlay from one image beneath it to another, and keeps what the two have apart. That it lies on the source
+        // is said to the tool alone: no header ever names it.
+        var limit = rateLimit.Bytes > 0 ? "limit" : null;
+        string[] throttle = limit is null ? [] : ["--object", $"throttle-group,id={limit},x-bps-total={Number(rateLimit)}"];
+        await RunLongAsync(
+            ["rebase", "-p", .. throttle, .. On(backing), NameOfOverlay(overlay, [.. shown.Layers.Select(layer => layer.Image)], limit)],
+            $"The comparison of {source.Location} with {backing.Location}", progress, cancellationToken).ConfigureAwait(false);
+        if (isBackingBeside)
+        {
+            await RunAsync(["rebase", "-u", "-f", overlay.Format.Name, "-F", backing.Format.Name, "-b", Path.GetFileName(PathOf(backing)), NameOf(overlay)], cancellationToken).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Writes another backing file into an overlay's header and nothing else: for a backing file that was moved or
     /// has the same content. The whole chain is read before and after.</summary>
     /// <param name="image">The overlay, a qcow2 image.</param>
@@ -447,54 +480,90 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     internal static string NameOf(DiskLayer layer) => layer.Location is RbdLocation ? BackingReference.Write(layer.Location) : PathOf(layer);
 
     /// <summary>A chain, with each layer's format.</summary>
-    internal static string NameOfChain(IReadOnlyList<DiskLayer> chain)
+    internal static string NameOfChain(IReadOnlyList<DiskLayer> chain) => NameOf(json => WriteChain(json, chain));
+
+    /// <summary>An overlay upon a chain that its header does not name. Zeros that are written to it take no space.</summary>
+    /// <param name="overlay">The overlay.</param>
+    /// <param name="chain">What lies beneath it.</param>
+    /// <param name="limit">The throttle group that reading the chain belongs to; none when not given.</param>
+    private static string NameOfOverlay(DiskLayer overlay, IReadOnlyList<DiskLayer> chain, string? limit) => NameOf(json =>
+    {
+        json.WriteString("driver", overlay.Format.Name);
+        json.WriteString("detect-zeroes", "on");
+        WriteFile(json, overlay);
+        json.WriteStartObject("backing");
+        if (limit is not null)
+        {
+            json.WriteString("driver", "throttle");
+            json.WriteString("throttle-group", limit);
+            json.WriteStartObject("file");
+        }
+
+        WriteChain(json, chain);
+        if (limit is not null)
+        {
+            json.WriteEndObject();
+        }
+
+        json.WriteEndObject();
+    });
+
+    private static string NameOf(Action<Utf8JsonWriter> write)
     {
         ArrayBufferWriter<byte> buffer = new();
         using (Utf8JsonWriter json = new(buffer))
         {
-            for (var index = 0; index < chain.Count; index++)
-            {
-                if (index == 0)
-                {
-                    json.WriteStartObject();
-                }
-                else
-                {
-                    json.WriteStartObject("backing");
-                }
-
-                json.WriteString("driver", chain[index].Format.Name);
-                json.WriteStartObject("file");
-                if (chain[index].Location is RbdLocation rbd)
-                {
-                    // What lies in Ceph only the tool could flush, and it would not tell a failure of that: nothing is cached.
-                    BackingReference.WriteRbd(json, rbd);
-                    json.WriteStartObject("cache");
-                    json.WriteBoolean("direct", true);
-                    json.WriteEndObject();
-                }
-                else
-                {
-                    json.WriteString("driver", chain[index].Location is BlockLocation ? "host_device" : "file");
-                    json.WriteString("filename", PathOf(chain[index]));
-                }
-
-                json.WriteEndObject();
-            }
-
-            // A lowest qcow2 layer that names something beneath it all the same would be followed.
-            if (chain[^1].Format == DiskFormat.Qcow2)
-            {
-                json.WriteNull("backing");
-            }
-
-            for (var index = 0; index < chain.Count; index++)
-            {
-                json.WriteEndObject();
-            }
+            json.WriteStartObject();
+            write(json);
+            json.WriteEndObject();
         }
 
         return "json:" + Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    private static void WriteChain(Utf8JsonWriter json, IReadOnlyList<DiskLayer> chain)
+    {
+        foreach (var (index, layer) in chain.Index())
+        {
+            if (index > 0)
+            {
+                json.WriteStartObject("backing");
+            }
+
+            json.WriteString("driver", layer.Format.Name);
+            WriteFile(json, layer);
+        }
+
+        // A lowest qcow2 layer that names something beneath it all the same would be followed.
+        if (chain[^1].Format == DiskFormat.Qcow2)
+        {
+            json.WriteNull("backing");
+        }
+
+        for (var index = 1; index < chain.Count; index++)
+        {
+            json.WriteEndObject();
+        }
+    }
+
+    private static void WriteFile(Utf8JsonWriter json, DiskLayer layer)
+    {
+        json.WriteStartObject("file");
+        if (layer.Location is RbdLocation rbd)
+        {
+            // What lies in Ceph only the tool could flush, and it would not tell a failure of that: nothing is cached.
+            BackingReference.WriteRbd(json, rbd);
+            json.WriteStartObject("cache");
+            json.WriteBoolean("direct", true);
+            json.WriteEndObject();
+        }
+        else
+        {
+            json.WriteString("driver", layer.Location is BlockLocation ? "host_device" : "file");
+            json.WriteString("filename", PathOf(layer));
+        }
+
+        json.WriteEndObject();
     }
 
     /// <summary>The size that the guest sees of an image, once every layer beneath it is known to be named by an absolute path and with

@@ -191,9 +191,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     {
         ArgumentNullException.ThrowIfNull(spec);
         DemandSectors(spec.Size, nameof(spec));
-        if (spec is { Source: not null, Backing: not null })
+        if (spec is { Source: not null, Backing: not null, IsBackingBeside: false })
         {
-            throw new ArgumentException("A volume is either a copy or an overlay.", nameof(spec));
+            throw new ArgumentException("A volume is either a copy or an overlay, unless its backing image lies beside it.", nameof(spec));
         }
 
         if (spec is { Backing: not null, Format: not DiskFormat.Qcow2 })
@@ -339,12 +339,12 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
             return existing;
         }
 
-        var begun = spec.Source is null ? null : OwnBegun(directory, spec);
+        var begun = spec is { Source: not null, Backing: null } ? OwnBegun(directory, spec) : null;
         using var begunOwner = begun?.Owner;
         RemoveLeftovers(storlink, directory, spec.Disk);
         DemandCapacity(storlink, spec.Size);
         CopyPlan? plan = null;
-        if (spec.Source is { } source)
+        if (spec is { Source: { } source, Backing: null })
         {
             plan = await _copier.PlanAsync(
                 new() { Source = source, Target = new(new FileLocation(Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))), spec.Format), Size = spec.Size, RateLimit = spec.RateLimit },
@@ -353,9 +353,12 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
         else
         {
-            if (spec.Backing is { } backing && await _images.SizeOfAsync(backing, cancellationToken).ConfigureAwait(false) is var least && spec.Size < least)
+            foreach (var shown in new[] { spec.Source, spec.Backing }.OfType<DiskLayer>())
             {
-                throw new StorageException($"A disk of {spec.Size} cannot hold the image {backing.Location}, which has {least}.");
+                if (await _images.SizeOfAsync(shown, cancellationToken).ConfigureAwait(false) is var least && spec.Size < least)
+                {
+                    throw new StorageException($"A disk of {spec.Size} cannot hold the image {shown.Location}, which has {least}.");
+                }
             }
 
             if (spec.Format == DiskFormat.Qcow2)
@@ -431,6 +434,12 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         else if (spec.Format == DiskFormat.Raw)
         {
             RandomAccess.SetLength(handle, spec.Size.Bytes);
+        }
+        else if (spec is { Source: { } source, Backing: { } backing })
+        {
+            DiskLayer overlay = new(new FileLocation(part), spec.Format);
+            await _images.CreateAsync(overlay, spec.Size, null, cancellationToken).ConfigureAwait(false);
+            await _images.DifferAsync(overlay, source, backing, spec.IsBackingBeside, spec.RateLimit, ByteShare.Of(progress, spec.Size), cancellationToken).ConfigureAwait(false);
         }
         else
         {

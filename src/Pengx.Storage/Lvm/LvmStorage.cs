@@ -78,7 +78,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
     /// <inheritdoc/>
     public async Task<Volume> CreateAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        LocalStorage.Validate(spec);
+        Validate(spec);
         using var lease = await LeaseAsync(spec.Disk, cancellationToken).ConfigureAwait(false);
         var started = _time.GetTimestamp();
         var group = await WritableGroupAsync(storlink, cancellationToken).ConfigureAwait(false);
@@ -286,7 +286,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
     /// <exception cref="InUseException">Something has the source open.</exception>
     public async Task<Volume> CloneAsync(Storlink storlink, DiskId source, VolumeSpec spec, CancellationToken cancellationToken = default)
     {
-        LocalStorage.Validate(spec);
+        Validate(spec);
         using var lease = await LeaseAsync(spec.Disk, cancellationToken).ConfigureAwait(false);
         var started = _time.GetTimestamp();
         var group = await WritableGroupAsync(storlink, cancellationToken).ConfigureAwait(false);
@@ -380,7 +380,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         if (spec.Source is { } source)
         {
             var total = await _images.SizeOfAsync(source, cancellationToken).ConfigureAwait(false);
-            await _images.ConvertAsync(source, target, Posix.TakesDirectWrites(path), progress is null ? null : new Progress(progress, total.Bytes), cancellationToken).ConfigureAwait(false);
+            await _images.ConvertAsync(source, target, Posix.TakesDirectWrites(path), ByteShare.Of(progress, total), cancellationToken).ConfigureAwait(false);
             progress?.Report(new(total.Bytes, total.Bytes));
             if (spec.Format == DiskFormat.Qcow2 && total < spec.Size)
             {
@@ -578,6 +578,15 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         return volume;
     }
 
+    private static void Validate(VolumeSpec spec)
+    {
+        LocalStorage.Validate(spec);
+        if (spec.IsBackingBeside)
+        {
+            throw new ArgumentException("Only a volume of level FL has an image beside it.", nameof(spec));
+        }
+    }
+
     private static void DemandFormat(LvmLogicalVolume volume, DiskId disk, DiskFormat format)
     {
         if (LogicalVolumeName.FormatOf(volume) is { } tagged && tagged != format)
@@ -641,9 +650,4 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         using var handle = Posix.OpenWrite(path);
         RandomAccess.FlushToDisk(handle);
     });
-
-    private sealed class Progress(IProgress<ByteProgress> target, long total) : IProgress<double>
-    {
-        public void Report(double value) => target.Report(new((long)(value * total), total));
-    }
 }

@@ -66,21 +66,27 @@ public sealed class SimulatedGuest
     /// <summary>Makes what was noted of a disk's changed blocks worthless, as a hypervisor finds it that could not store it.</summary>
     /// <param name="vdev">The disk's device.</param>
     /// <param name="fault">Why.</param>
-    public void BreakNotes(string vdev, string fault) => _host.WithRunning(
-        Id,
-        running =>
-        {
-            foreach (var note in running.Notes.Keys.Where(note => running.Disks.Any(disk => disk.Vdev == vdev && disk.Layers.Contains(note.Layer))).ToList())
-            {
-                running.Notes[note] = running.Notes[note] with { Fault = fault };
-            }
+    public void BreakNotes(string vdev, string fault) => ChangeNotes(vdev, (notes, key) => notes[key] = notes[key] with { Fault = fault });
 
-            return true;
-        },
-        false);
+    /// <summary>Loses what was noted of a disk's changed blocks, as a hypervisor does that keeps it in memory alone.</summary>
+    /// <param name="vdev">The disk's device.</param>
+    public void LoseNotes(string vdev) => ChangeNotes(vdev, (notes, key) => notes.Remove(key));
 
     /// <summary>The guest writes to a disk: what the disk's top image shows from now on, where <see cref="SimulatedHost.Storage"/> is set.</summary>
     /// <param name="vdev">The disk's device.</param>
     /// <param name="content">What the disk then holds.</param>
     public void Write(string vdev, string content) => _host.Write(Id, vdev, content);
+
+    private void ChangeNotes(string vdev, Action<Dictionary<(DiskLayer Layer, BackupId Since), SimulatedHost.SimulatedNote>, (DiskLayer Layer, BackupId Since)> change) => _host.WithRunning(
+        Id,
+        running =>
+        {
+            foreach (var key in running.Notes.Keys.Where(note => running.Disks.Any(disk => disk.Vdev == vdev && disk.Layers.Contains(note.Layer))).ToList())
+            {
+                change(running.Notes, key);
+            }
+
+            return true;
+        },
+        false);
 }

@@ -180,17 +180,9 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
     {
         lock (_gate)
         {
-            var now = Seen(At(from).Value);
             var (key, target) = At(into);
-            if (now.Origin != before.Content.Origin || before.Content.Written.Keys.Except(now.Written.Keys).Any())
-            {
-                _volumes[key] = target with { Content = now.Origin, Written = now.Written };
-                return now.Written.Count + 1;
-            }
-
-            var changed = now.Written.Where(one => before.Content.Written.GetValueOrDefault(one.Key) != one.Value).ToList();
-            _volumes[key] = target with { Written = target.Written.SetItems(changed) };
-            return changed.Count;
+            (_volumes[key], var places) = target.Differing(Seen(At(from).Value), before.Content);
+            return places;
         }
     }
 
@@ -259,14 +251,15 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
                 }
 
                 volume = new(spec.Format, spec.Size, $"empty {spec.Disk}", Complete: true);
-                if (spec.Source is { } source)
+                if (spec.Backing is { } backing)
+                {
+                    var beneath = Seen(At(backing).Value);
+                    volume = volume with { Content = null, Backing = backing };
+                    volume = spec.Source is { } shown ? volume.Differing(Seen(At(shown).Value), beneath).Volume : volume;
+                }
+                else if (spec.Source is { } source)
                 {
                     volume = volume.Showing(Seen(At(source).Value));
-                }
-                else if (spec.Backing is { } backing)
-                {
-                    At(backing);
-                    volume = volume with { Content = null, Backing = backing };
                 }
 
                 _volumes[key] = volume;
@@ -534,6 +527,18 @@ public sealed partial class InMemoryStorage : IStorageBackend, IImageImport
         public DiskLayer? Backing { get; init; }
 
         public StoredVolume Showing(Content content) => this with { Content = content.Origin, Written = content.Written };
+
+        /// <summary>With what an image shows now where it differs from what it showed before, and in how many places.</summary>
+        public (StoredVolume Volume, int Places) Differing(Content now, Content before)
+        {
+            if (now.Origin != before.Origin || before.Written.Keys.Except(now.Written.Keys).Any())
+            {
+                return (Showing(now), now.Written.Count + 1);
+            }
+
+            var changed = now.Written.Where(one => before.Written.GetValueOrDefault(one.Key) != one.Value).ToList();
+            return (this with { Written = Written.SetItems(changed) }, changed.Count);
+        }
 
         public Content Over(Content? beneath) => Content is not null || beneath is null
             ? new(Content ?? "", Written)
