@@ -214,6 +214,64 @@ public sealed class BlockRecipeTests(RunningGuest guest) : IClassFixture<Running
     }
 
     [Fact]
+    public async Task A_commit_goes_on_without_its_caller_and_changes_over_when_another_tells_it_to()
+    {
+        QmpBlockGraphNode data = await RootAsync();
+        (string top, _) = await SnapshotAsync();
+        using (QmpLayerJob first = new(_jobs, "commit-by-steps"))
+        {
+            Assert.False(await first.TakeUpAsync(Stop));
+            await Assert.ThrowsAsync<InvalidOperationException>(() => first.StartStreamAsync(null, cancellationToken: Stop));
+            await first.StartCommitAsync(top, top, data.Name, bytesPerSecond: 1 << 20, cancellationToken: Stop);
+        }
+
+        using QmpLayerJob second = new(_jobs, "commit-by-steps");
+        Assert.True(await second.TakeUpAsync(Stop));
+        await second.Job.SetSpeedAsync(0, Stop);
+        Assert.True((await second.FollowAsync(cancellationToken: Stop)).IsReady);
+        Assert.Equal(top, (await RootAsync()).Name);
+        await second.Job.CompleteWithinAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(data.Name, (await RootAsync()).Name);
+        Assert.False(await second.TakeUpAsync(Stop));
+        await RemoveAsync(top);
+        await guest.AssertIntactAsync(FileOf(data), "qcow2");
+    }
+
+    [Fact]
+    public async Task The_result_of_a_job_that_nobody_heard_of_is_dismissed_when_it_is_asked_for_again()
+    {
+        QmpBlockGraphNode data = await RootAsync();
+        (string middle, _) = await SnapshotAsync();
+        (string top, _) = await SnapshotAsync();
+        using QmpLayerJob job = new(_jobs, "commit-unheard");
+        await job.StartCommitAsync(top, middle, data.Name, cancellationToken: Stop);
+        await job.Job.WaitUntilAsync(state => state.IsConcluded, cancellationToken: Stop);
+        Assert.Single(await _jobs.ListAsync(Stop));
+        Assert.False(await job.TakeUpAsync(Stop));
+        Assert.Empty(await _jobs.ListAsync(Stop));
+        await RemoveAsync(middle);
+        Assert.Equal([top, data.Name], (await _operations.QueryGraphAsync(Stop)).Chain(top).Take(2).Select(node => node.Name));
+        Assert.Empty((await _operations.CommitAsync(top, data.Name, cancellationToken: Stop)).NodesLeft);
+    }
+
+    [Fact]
+    public async Task A_stream_waits_to_be_ended_and_tells_of_its_end_when_it_is_gone()
+    {
+        (string top, string file) = await SnapshotAsync();
+        using QmpLayerJob job = new(_jobs, "stream-by-steps", await RootAsync());
+        await job.StartStreamAsync(null, cancellationToken: Stop);
+        QmpJobInfo state = await job.FollowAsync(cancellationToken: Stop);
+        Assert.Equal(QmpJobStatus.Pending, state.Status);
+        Assert.NotEqual([top], (await _operations.QueryGraphAsync(Stop)).Chain(top).Select(node => node.Name));
+        await job.EndAsync(state, Stop);
+        Assert.Equal([top], (await _operations.QueryGraphAsync(Stop)).Chain(top).Select(node => node.Name));
+        QmpJobInfo end = await job.FollowAsync(cancellationToken: Stop);
+        Assert.Equal((QmpJobStatus.Null, null), (end.Status, end.Error));
+        Assert.Equal(state.TotalProgress, end.TotalProgress);
+        await guest.AssertIntactAsync(file, "qcow2");
+    }
+
+    [Fact]
     public async Task Backups_are_of_one_moment_and_the_next_holds_the_changes_alone()
     {
         QmpBlockGraphNode root = await RootAsync();
@@ -304,6 +362,8 @@ public sealed class BlockRecipeTests(RunningGuest guest) : IClassFixture<Running
         QmpBlockNode limited = (await _operations.QueryGraphAsync(Stop)).FindDevice(Disk)!.Inserted!;
         return (limited.BytesPerSecond, limited.OperationsPerSecond);
     }
+
+    private async Task RemoveAsync(string node) => await guest.Client.ExecuteAsync(QmpCommands.BlockdevDel, new QmpNodeName { NodeName = node }, Stop);
 
     private async Task<QmpBlockGraphNode> RootAsync() => (await _operations.QueryGraphAsync(Stop)).FindRoot(Disk)!;
 

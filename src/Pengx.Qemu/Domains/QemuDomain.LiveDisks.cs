@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Text.Json.Nodes;
 using Pengx.Qmp;
 using Pengx.Qmp.Qapi;
 
@@ -14,8 +13,6 @@ internal sealed partial class QemuDomain
     private const string OverlayVerb = "laying overlays on disks";
     private const string CommitVerb = "merging layers of a disk";
     private const string StreamVerb = "pulling up layers of a disk";
-
-    private const string JobCompleted = "BLOCK_JOB_COMPLETED";
 
     private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
 
@@ -278,88 +275,60 @@ internal sealed partial class QemuDomain
     {
         var run = RequireRun();
         var client = RequireClient(run);
-
-        // Before the job begins: some are over at once, and only the event of their end says why.
-        var ends = client.Subscribe(QmpEventFilter.Named(JobCompleted));
+        var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
+        var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
+        var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
+        QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
+        QmpLayerJob layers = new(jobs, JobIdOf(target.Origin, move, isCommit), isCommit || !isToDo ? null : target.Chain[move.First - 1]);
         DiskJob? begun = null;
         try
         {
-            return begun = await BeginAsync(run, client, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            var isUnderWay = await layers.TakeUpAsync(cancellationToken).ConfigureAwait(false);
+            if (!isToDo)
+            {
+                _ = await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
+                await StoreAsync(run, [disk.After]).ConfigureAwait(false);
+                return null;
+            }
+
+            if (isUnderWay)
+            {
+                if (limits?.BytesPerSecond is { } speed)
+                {
+                    await layers.Job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                }
+
+                return begun = new(run, client, layers);
+            }
+
+            if (ChangesOf(run).FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev)?.JobId is { } other && other != layers.Job.Id
+                && await jobs.FindAsync(other, cancellationToken).ConfigureAwait(false) is { } orphan)
+            {
+                // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
+                await AbandonAsync(orphan).ConfigureAwait(false);
+                return await BeginAsync(disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            }
+
+            RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), layers.Job.Id);
+            await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(other => other.Before.Vdev != disk.Before.Vdev), change] }, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await StartAsync(layers, target, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            }
+            catch (QmpCommandException)
+            {
+                await StoreAsync(run, [disk.Before]).ConfigureAwait(false);
+                throw;
+            }
+
+            return begun = new(run, client, layers);
         }
         finally
         {
             if (begun is null)
             {
-                ends.Dispose();
+                layers.Dispose();
             }
-        }
-    }
-
-    private async Task<DiskJob?> BeginAsync(
-        QemuRun run,
-        IQmpClient client,
-        QmpEventSubscription ends,
-        DiskReplacement disk,
-        LayerMove move,
-        bool isCommit,
-        LiveDiskLimits? limits,
-        CancellationToken cancellationToken)
-    {
-        var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
-        var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
-        var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
-        var jobId = JobIdOf(target.Origin, move, isCommit);
-        var taker = isCommit || !isToDo ? null : target.Chain[move.First - 1].DescribeOpen();
-        QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
-        var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
-        if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
-        {
-            // The end of an earlier try, which nobody heard of.
-            await job.DismissAsync(cancellationToken).ConfigureAwait(false);
-            job = null;
-        }
-
-        if (!isToDo)
-        {
-            _ = await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
-            await StoreAsync(run, [disk.After]).ConfigureAwait(false);
-            return null;
-        }
-
-        if (job is not null)
-        {
-            if (limits?.BytesPerSecond is { } speed)
-            {
-                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
-            }
-
-            return new(run, client, job, ends, taker);
-        }
-
-        RunChange change = new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId);
-        if (ChangesOf(run).FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev && other.JobId is { } busy && busy != jobId) is { } other
-            && await jobs.FindAsync(other.JobId!, cancellationToken).ConfigureAwait(false) is { } orphan)
-        {
-            // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
-            await AbandonAsync(orphan).ConfigureAwait(false);
-            return await BeginAsync(run, client, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
-        }
-
-        await WriteRecordAsync(run, run.Record with { Changes = [.. ChangesOf(run).Where(other => other.Before.Vdev != disk.Before.Vdev), change] }, cancellationToken).ConfigureAwait(false);
-        try
-        {
-            var arguments = isCommit ? CommitArguments(target, move) : StreamArguments(target, move);
-            if (limits?.BytesPerSecond is { } speed)
-            {
-                arguments["speed"] = speed;
-            }
-
-            return new(run, client, await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false), ends, taker);
-        }
-        catch (QmpCommandException)
-        {
-            await StoreAsync(run, [disk.Before]).ConfigureAwait(false);
-            throw;
         }
     }
 
@@ -375,36 +344,13 @@ internal sealed partial class QemuDomain
         }
     }
 
-    private static JsonObject CommitArguments(RealDisk target, LayerMove move)
+    private static Task StartAsync(QmpLayerJob layers, RealDisk target, LayerMove move, bool isCommit, LiveDiskLimits? limits, CancellationToken cancellationToken)
     {
-        JsonObject arguments = new()
-        {
-            ["device"] = target.Chain[0].Name,
-            ["top-node"] = target.Chain[move.First].Name,
-            ["base-node"] = target.Chain[move.First + move.Count].Name,
-            ["on-error"] = "report",
-        };
-        if (move.Above is not null)
-        {
-            // Left to itself, QEMU would write a name of its own making into the header of the layer above.
-            arguments["backing-file"] = BlockNodes.BackingName(move.Below!);
-        }
-
-        return arguments;
-    }
-
-    private static JsonObject StreamArguments(RealDisk target, LayerMove move)
-    {
-        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits. Before the
-        // header says that nothing lies beneath any more, each waits for what was pulled in to be flushed.
-        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-finalize"] = false, ["auto-dismiss"] = true };
-        if (move.Below is { } below)
-        {
-            arguments["base-node"] = target.Chain[move.First + move.Count].Name;
-            arguments["backing-file"] = BlockNodes.BackingName(below);
-        }
-
-        return arguments;
+        var beneath = move.Below is null ? null : target.Chain[move.First + move.Count].Name;
+        var backingFile = move is { Above: not null, Below: { } below } ? BlockNodes.BackingName(below) : null;
+        return isCommit
+            ? layers.StartCommitAsync(target.Chain[0].Name, target.Chain[move.First].Name, beneath!, backingFile, limits?.BytesPerSecond, cancellationToken)
+            : layers.StartStreamAsync(beneath, backingFile, limits?.BytesPerSecond, cancellationToken);
     }
 
     /// <summary>Made of what the job does, so that another service finds the same job by asking for the same.</summary>
@@ -417,36 +363,15 @@ internal sealed partial class QemuDomain
     private async Task<QmpJobInfo?> FollowAsync(string verb, DiskJob begun, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
-        QmpJobInfo? last = null;
         try
         {
-            return await begun.Job.WaitUntilAsync(
-                state =>
-                {
-                    last = state;
-                    return state.IsReady || state.IsConcluded || (begun.Taker is not null && state.Status == QmpJobStatus.Pending);
-                },
-                progress is null ? null : new ByteRelay(progress),
-                either.Token).ConfigureAwait(false);
-        }
-        catch (QmpJobException exception) when (exception.Error is null)
-        {
-            // It has dismissed itself. Why it failed, if it did, was said in the event of its end.
-            return new()
-            {
-                Id = begun.Job.Id,
-                Type = last?.Type ?? "stream",
-                Status = QmpJobStatus.Null,
-                CurrentProgress = last?.TotalProgress ?? 0,
-                TotalProgress = last?.TotalProgress ?? 0,
-                Error = ReadError(begun.Ends, begun.Job.Id),
-            };
+            return await begun.Layers.FollowAsync(progress is null ? null : new ByteRelay(progress), either.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             try
             {
-                await AbandonAsync(begun.Job).ConfigureAwait(false);
+                await AbandonAsync(begun.Layers.Job).ConfigureAwait(false);
                 return null;
             }
             catch (QmpException exception)
@@ -464,35 +389,18 @@ internal sealed partial class QemuDomain
         }
     }
 
-    private static string? ReadError(QmpEventSubscription ends, string jobId)
-    {
-        while (ends.TryRead(out var end))
-        {
-            if (end.Data.TryGetProperty("device", out var device) && device.ValueEquals(jobId) && end.Data.TryGetProperty("error", out var error))
-            {
-                return error.GetString();
-            }
-        }
-
-        return null;
-    }
-
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        var (run, client, job, _, _) = begun;
+        var (run, client, layers) = begun;
         if (state is { IsReady: true })
         {
-            await PivotAsync(run, client, job, disk, verb).ConfigureAwait(false);
+            await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
         }
         else
         {
-            if (state is { Status: QmpJobStatus.Pending })
+            if (state is not null)
             {
-                await FinalizeAsync(begun, verb).ConfigureAwait(false);
-            }
-            else if (state is { Status: not QmpJobStatus.Null })
-            {
-                await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
+                await EndAsync(layers, state, verb).ConfigureAwait(false);
             }
 
             await SettleAsync(run, client, disk).ConfigureAwait(false);
@@ -542,44 +450,30 @@ internal sealed partial class QemuDomain
         }
     }
 
-    /// <summary>Lets a stream that has pulled everything in take its end.</summary>
-    private async Task FinalizeAsync(DiskJob begun, string verb)
+    private async Task EndAsync(QmpLayerJob layers, QmpJobInfo state, string verb)
     {
         try
         {
-            await new QmpBlockOperations(new(begun.Client)).FinalizeStreamAsync(begun.Job, begun.Taker, CancellationToken.None).ConfigureAwait(false);
+            await layers.EndAsync(state, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (QmpCommandException exception)
+        catch (QmpJobException exception)
         {
-            await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
-            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Message}", exception);
-        }
-
-        try
-        {
-            await begun.Job.WaitUntilAsync(static state => state.IsConcluded, null, CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (QmpJobException exception) when (exception.Error is null)
-        {
-            // It has dismissed itself; what the domain has by now is looked at next.
+            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Error}", exception);
         }
     }
 
     private async Task CompleteAsync(QmpJob job, string verb)
     {
-        using CancellationTokenSource patience = new(s_changeOverTimeout, environment.Time);
         try
         {
-            await job.CompleteAsync(patience.Token).ConfigureAwait(false);
-            await job.WaitAsync(cancellationToken: patience.Token).ConfigureAwait(false);
+            await job.CompleteWithinAsync(s_changeOverTimeout).ConfigureAwait(false);
         }
         catch (QmpJobException exception)
         {
             throw new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
         }
-        catch (OperationCanceledException exception)
+        catch (TimeoutException exception)
         {
-            await job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
             throw new HypervisorException(string.Create(
                 CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
         }
@@ -745,12 +639,10 @@ internal sealed partial class QemuDomain
     /// <summary>A job on a disk.</summary>
     /// <param name="Run">The domain's run.</param>
     /// <param name="Client">The run's monitor.</param>
-    /// <param name="Job">The job.</param>
-    /// <param name="Ends">The ends of jobs, from before this one began.</param>
-    /// <param name="Taker">The options of the node that a stream pulls into, by which it is opened anew.</param>
-    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpJob Job, QmpEventSubscription Ends, JsonObject? Taker) : IDisposable
+    /// <param name="Layers">The job.</param>
+    private sealed record DiskJob(QemuRun Run, IQmpClient Client, QmpLayerJob Layers) : IDisposable
     {
-        public void Dispose() => Ends.Dispose();
+        public void Dispose() => Layers.Dispose();
     }
 
     private sealed class ByteRelay(IProgress<ByteProgress> target) : IProgress<QmpJobProgress>

@@ -122,7 +122,7 @@ public sealed record QmpBlockGraphNode
     /// <summary>The options with which a writable image that lies upon another can be opened anew, as <c>blockdev-reopen</c> takes them.
     /// Discards go through to its storage then.</summary>
     /// <returns><see langword="null"/> where nothing lies beneath, or QEMU did not tell what does.</returns>
-    public JsonObject? DescribeOpen() =>
+    internal JsonObject? DescribeOpen() =>
         Children.FirstOrDefault(static child => child.Role == "file") is { } file && Children.FirstOrDefault(static child => child.Role == "backing") is { } beneath
             ? new()
             {

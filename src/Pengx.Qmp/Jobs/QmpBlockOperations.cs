@@ -121,12 +121,11 @@ public sealed partial class QmpBlockOperations
     /// what lay beneath may be deleted once the stream is over. QEMU before 6.1 cannot be told to flush.
     /// </summary>
     /// <param name="job">The job.</param>
-    /// <param name="taker">The node that it pulls into (<see cref="QmpBlockGraphNode.DescribeOpen"/>); null where nothing lay beneath.</param>
+    /// <param name="taker">How the node that it pulls into is opened anew (<see cref="QmpBlockGraphNode.DescribeOpen"/>); null where nothing lay beneath.</param>
     /// <param name="cancellationToken">Gives up the wait.</param>
     /// <exception cref="QmpCommandException">What was pulled in could not be flushed, and the job still waits; or QEMU refused its end.</exception>
-    public async Task FinalizeStreamAsync(QmpJob job, JsonObject? taker, CancellationToken cancellationToken = default)
+    internal async Task FinalizeStreamAsync(QmpJob job, JsonObject? taker, CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(job);
         if (taker is not null)
         {
             try

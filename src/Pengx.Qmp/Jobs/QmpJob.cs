@@ -99,6 +99,26 @@ public sealed class QmpJob
         }
     }
 
+    /// <summary>Tells a ready job to complete, waits for its end and dismisses it. One that does not come to its end in time is given up: the
+    /// guest stays where it is.</summary>
+    /// <param name="patience">How long it may take.</param>
+    /// <exception cref="QmpJobException">It failed.</exception>
+    /// <exception cref="TimeoutException">It was given up, or does not end even then.</exception>
+    public async Task CompleteWithinAsync(TimeSpan patience)
+    {
+        using CancellationTokenSource limit = new(patience, _engine.Options.TimeProvider);
+        try
+        {
+            await CompleteAsync(limit.Token).ConfigureAwait(false);
+            await WaitAsync(cancellationToken: limit.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException exception)
+        {
+            await AbandonAsync(CancellationToken.None).ConfigureAwait(false);
+            throw new TimeoutException($"The job '{Id}' did not complete within {patience.TotalSeconds:0.###} s.", exception);
+        }
+    }
+
     /// <summary>Ends a ready mirror without a pivot: the target is then a copy of the source at this moment, and the guest stays where it is.</summary>
     /// <param name="cancellationToken">Gives up the wait.</param>
     public Task FinishAsync(CancellationToken cancellationToken = default) =>

@@ -16,7 +16,6 @@ internal sealed partial class XenDomain
     private const string CommitVerb = "merging layers of a disk";
     private const string StreamVerb = "pulling up layers of a disk";
 
-    private const string JobCompleted = "BLOCK_JOB_COMPLETED";
     private const int Attempts = 3;
 
     private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
@@ -468,92 +467,79 @@ internal sealed partial class XenDomain
         var run = await RequireRunAsync(cancellationToken).ConfigureAwait(false);
         CheckAgainstXl([disk]);
         var lease = await OpenMonitorAsync(cancellationToken).ConfigureAwait(false);
-        QmpEventSubscription? ends = null;
         DiskJob? begun = null;
         try
         {
-            // Before the job begins: some are over at once.
-            ends = lease.Client.Subscribe(QmpEventFilter.Named(JobCompleted));
-            return begun = await BeginAsync(run, lease, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            return begun = await BeginAsync(run, lease, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
         }
         finally
         {
             if (begun is null)
             {
-                ends?.Dispose();
                 await lease.DisposeAsync().ConfigureAwait(false);
             }
         }
     }
 
     private async Task<DiskJob?> BeginAsync(
-        XenRun run,
-        XenMonitor.Lease lease,
-        QmpEventSubscription ends,
-        DiskReplacement disk,
-        LayerMove move,
-        bool isCommit,
-        LiveDiskLimits? limits,
-        CancellationToken cancellationToken)
+        XenRun run, XenMonitor.Lease lease, DiskReplacement disk, LayerMove move, bool isCommit, LiveDiskLimits? limits, CancellationToken cancellationToken)
     {
         var client = lease.Client;
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
         var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
         RequireChangeable(target);
-        var jobId = JobIdOf(disk.Before.Vdev, move, isCommit);
-        var taker = isCommit || !isToDo ? null : target.Chain[move.First - 1].DescribeOpen();
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
-        var job = await jobs.FindAsync(jobId, cancellationToken).ConfigureAwait(false);
-        if (job is not null && await job.QueryAsync(cancellationToken).ConfigureAwait(false) is { IsConcluded: true })
-        {
-            // The end of an earlier try, which nobody heard of.
-            await job.DismissAsync(cancellationToken).ConfigureAwait(false);
-            job = null;
-        }
-
-        if (!isToDo)
-        {
-            await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
-            await StoreAsync(run, [disk.After]).ConfigureAwait(false);
-            return null;
-        }
-
-        if (job is not null)
-        {
-            if (limits?.BytesPerSecond is { } speed)
-            {
-                await job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
-            }
-
-            return new(run, lease, job, ends, taker);
-        }
-
-        if (Changes().FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev && other.JobId is { } busy && busy != jobId) is { } other
-            && await jobs.FindAsync(other.JobId!, cancellationToken).ConfigureAwait(false) is { } orphan)
-        {
-            // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
-            await AbandonAsync(orphan).ConfigureAwait(false);
-            return await BeginAsync(run, lease, ends, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
-        }
-
-        await WriteChangesAsync(run, [new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), jobId)]).ConfigureAwait(false);
-        await XenDevices.NoteAsync(environment.Store, target.Device, disk.Before, cancellationToken).ConfigureAwait(false);
+        QmpLayerJob layers = new(jobs, JobIdOf(disk.Before.Vdev, move, isCommit), isCommit || !isToDo ? null : target.Chain[move.First - 1]);
+        DiskJob? begun = null;
         try
         {
-            var arguments = isCommit ? CommitArguments(target, move) : StreamArguments(target, move);
-            if (limits?.BytesPerSecond is { } speed)
+            var isUnderWay = await layers.TakeUpAsync(cancellationToken).ConfigureAwait(false);
+            if (!isToDo)
             {
-                arguments["speed"] = speed;
+                await CloseNodesAsync(client, target.Strays, cancellationToken).ConfigureAwait(false);
+                await StoreAsync(run, [disk.After]).ConfigureAwait(false);
+                return null;
             }
 
-            job = await jobs.StartAsync(jobId, isCommit ? "block-commit" : "block-stream", arguments, cancellationToken).ConfigureAwait(false);
-            return new(run, lease, job, ends, taker);
+            if (isUnderWay)
+            {
+                if (limits?.BytesPerSecond is { } speed)
+                {
+                    await layers.Job.SetSpeedAsync(speed, cancellationToken).ConfigureAwait(false);
+                }
+
+                return begun = new(run, lease, layers);
+            }
+
+            if (Changes().FirstOrDefault(other => other.Before.Vdev == disk.Before.Vdev)?.JobId is { } other && other != layers.Job.Id
+                && await jobs.FindAsync(other, cancellationToken).ConfigureAwait(false) is { } orphan)
+            {
+                // Nobody follows it, or we would wait at the gate: a caller that is gone began it, and what is asked now is to undo what he did.
+                await AbandonAsync(orphan).ConfigureAwait(false);
+                return await BeginAsync(run, lease, disk, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            }
+
+            await WriteChangesAsync(run, [new(StoredDisk.From(disk.Before), StoredDisk.From(disk.After), layers.Job.Id)]).ConfigureAwait(false);
+            await XenDevices.NoteAsync(environment.Store, target.Device, disk.Before, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await StartAsync(layers, target, move, isCommit, limits, cancellationToken).ConfigureAwait(false);
+            }
+            catch (QmpCommandException)
+            {
+                await ForgetChangesAsync([disk]).ConfigureAwait(false);
+                throw;
+            }
+
+            return begun = new(run, lease, layers);
         }
-        catch (QmpCommandException)
+        finally
         {
-            await ForgetChangesAsync([disk]).ConfigureAwait(false);
-            throw;
+            if (begun is null)
+            {
+                layers.Dispose();
+            }
         }
     }
 
@@ -569,36 +555,13 @@ internal sealed partial class XenDomain
         }
     }
 
-    private static JsonObject CommitArguments(RealDisk target, LayerMove move)
+    private static Task StartAsync(QmpLayerJob layers, RealDisk target, LayerMove move, bool isCommit, LiveDiskLimits? limits, CancellationToken cancellationToken)
     {
-        JsonObject arguments = new()
-        {
-            ["device"] = target.Chain[0].Name,
-            ["top-node"] = target.Chain[move.First].Name,
-            ["base-node"] = target.Chain[move.First + move.Count].Name,
-            ["on-error"] = "report",
-        };
-        if (move.Above is not null)
-        {
-            // Left to itself, QEMU would write a name of its own making into the header of the layer above.
-            arguments["backing-file"] = XenBlockNodes.PathOf(move.Below!);
-        }
-
-        return arguments;
-    }
-
-    private static JsonObject StreamArguments(RealDisk target, LayerMove move)
-    {
-        // QEMU 7.2 dies of a look at its nodes while a stream that is over waits to be dismissed, so none of them waits. Before the
-        // header says that nothing lies beneath any more, each waits for what was pulled in to be flushed.
-        JsonObject arguments = new() { ["device"] = target.Chain[move.First - 1].Name, ["on-error"] = "report", ["auto-finalize"] = false, ["auto-dismiss"] = true };
-        if (move.Below is { } below)
-        {
-            arguments["base-node"] = target.Chain[move.First + move.Count].Name;
-            arguments["backing-file"] = XenBlockNodes.PathOf(below);
-        }
-
-        return arguments;
+        var beneath = move.Below is null ? null : target.Chain[move.First + move.Count].Name;
+        var backingFile = move is { Above: not null, Below: { } below } ? XenBlockNodes.PathOf(below) : null;
+        return isCommit
+            ? layers.StartCommitAsync(target.Chain[0].Name, target.Chain[move.First].Name, beneath!, backingFile, limits?.BytesPerSecond, cancellationToken)
+            : layers.StartStreamAsync(beneath, backingFile, limits?.BytesPerSecond, cancellationToken);
     }
 
     /// <summary>Made of what the job does, so that another service finds the same job by asking for the same.</summary>
@@ -613,21 +576,13 @@ internal sealed partial class XenDomain
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, detached);
         try
         {
-            return await begun.Job.WaitUntilAsync(
-                state => state.IsReady || state.IsConcluded || (begun.Taker is not null && state.Status == QmpJobStatus.Pending),
-                progress is null ? null : new ByteRelay(progress),
-                either.Token).ConfigureAwait(false);
-        }
-        catch (QmpJobException exception) when (exception.Error is null)
-        {
-            // It has dismissed itself: what it did and why it failed, if it did, was said in the event of its end.
-            return ReadEnd(begun);
+            return await begun.Layers.FollowAsync(progress is null ? null : new ByteRelay(progress), either.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             try
             {
-                await AbandonAsync(begun.Job).ConfigureAwait(false);
+                await AbandonAsync(begun.Layers.Job).ConfigureAwait(false);
                 return null;
             }
             catch (QmpException exception)
@@ -658,43 +613,19 @@ internal sealed partial class XenDomain
         }
     }
 
-    private static QmpJobInfo ReadEnd(DiskJob begun)
-    {
-        QmpJobInfo end = new() { Id = begun.Job.Id, Type = "stream", Status = QmpJobStatus.Null, CurrentProgress = 0, TotalProgress = 0 };
-        while (begun.Ends.TryRead(out var told))
-        {
-            if (told.Data.TryGetProperty("device", out var device) && device.ValueEquals(begun.Job.Id))
-            {
-                var length = told.Data.TryGetProperty("len", out var bytes) ? bytes.GetInt64() : 0;
-                end = end with
-                {
-                    CurrentProgress = length,
-                    TotalProgress = length,
-                    Error = told.Data.TryGetProperty("error", out var error) ? error.GetString() : null,
-                };
-            }
-        }
-
-        return end;
-    }
-
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
-        var (run, lease, job, _, _) = begun;
+        var (run, lease, layers) = begun;
         var client = lease.Client;
         if (state is { IsReady: true })
         {
-            await PivotAsync(run, client, job, disk, verb).ConfigureAwait(false);
+            await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
         }
         else
         {
-            if (state is { Status: QmpJobStatus.Pending })
+            if (state is not null)
             {
-                await FinalizeAsync(begun, verb).ConfigureAwait(false);
-            }
-            else if (state is { Status: not QmpJobStatus.Null })
-            {
-                await job.DismissAsync(CancellationToken.None).ConfigureAwait(false);
+                await EndAsync(layers, state, verb).ConfigureAwait(false);
             }
 
             await SettleAsync(run, client, disk).ConfigureAwait(false);
@@ -747,44 +678,30 @@ internal sealed partial class XenDomain
         }
     }
 
-    /// <summary>Lets a stream that has pulled everything in take its end.</summary>
-    private async Task FinalizeAsync(DiskJob begun, string verb)
+    private async Task EndAsync(QmpLayerJob layers, QmpJobInfo state, string verb)
     {
         try
         {
-            await new QmpBlockOperations(new(begun.Lease.Client)).FinalizeStreamAsync(begun.Job, begun.Taker, CancellationToken.None).ConfigureAwait(false);
+            await layers.EndAsync(state, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (QmpCommandException exception)
+        catch (QmpJobException exception)
         {
-            await begun.Job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
-            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Message}", exception);
-        }
-
-        try
-        {
-            await begun.Job.WaitUntilAsync(static state => state.IsConcluded, null, CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (QmpJobException exception) when (exception.Error is null)
-        {
-            // It has dismissed itself; what the domain has by now is looked at next.
+            throw new HypervisorException($"Domain {id}: {verb} failed, what was moved could not be flushed: {exception.Error}", exception);
         }
     }
 
     private async Task CompleteAsync(QmpJob job, string verb)
     {
-        using CancellationTokenSource patience = new(s_changeOverTimeout, environment.Time);
         try
         {
-            await job.CompleteAsync(patience.Token).ConfigureAwait(false);
-            await job.WaitAsync(cancellationToken: patience.Token).ConfigureAwait(false);
+            await job.CompleteWithinAsync(s_changeOverTimeout).ConfigureAwait(false);
         }
         catch (QmpJobException exception)
         {
             throw new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
         }
-        catch (OperationCanceledException exception)
+        catch (TimeoutException exception)
         {
-            await job.AbandonAsync(CancellationToken.None).ConfigureAwait(false);
             throw new HypervisorException(string.Create(
                 CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
         }
@@ -1032,11 +949,11 @@ internal sealed partial class XenDomain
     /// <param name="Twin">The emulated drive that has the same image open; <see langword="null"/> for none.</param>
     private sealed record RealDisk(DomainDisk Disk, XenDevice Device, IReadOnlyList<QmpBlockGraphNode> Chain, IReadOnlyList<string> Strays, string? Twin);
 
-    private sealed record DiskJob(XenRun Run, XenMonitor.Lease Lease, QmpJob Job, QmpEventSubscription Ends, JsonObject? Taker) : IAsyncDisposable
+    private sealed record DiskJob(XenRun Run, XenMonitor.Lease Lease, QmpLayerJob Layers) : IAsyncDisposable
     {
         public ValueTask DisposeAsync()
         {
-            Ends.Dispose();
+            Layers.Dispose();
             return Lease.DisposeAsync();
         }
     }
