@@ -51,6 +51,7 @@ internal static class RealWorkflowComparison
             {
                 await copies.TakeAsync(round, ours.CopyAsync, bare.CopyAsync, SettleAsync);
                 await ours.ForgetCopyAsync();
+                bare.ForgetCopy();
             }
 
             copies.Print("online copy");
@@ -166,6 +167,8 @@ internal static class RealWorkflowComparison
         private string _format = "raw";
         private int _made;
 
+        private string CopyPath => Path.Combine(_directory, "copy");
+
         private Bare(string directory, Process process, BareMonitor monitor, string path)
         {
             _directory = directory;
@@ -211,18 +214,18 @@ internal static class RealWorkflowComparison
         {
             (string Node, string Path, string Format) frozen = (_node, _path, _format);
             await OverlayAsync();
-            string copy = Path.Combine(_directory, "copy");
-            await ToolAsync("qemu-img", "convert", "-U", "-f", frozen.Format, "-O", frozen.Format, "-m", "16", "-W", frozen.Path, copy);
-            Flush(copy);
+            await ToolAsync("qemu-img", "convert", "-U", "-f", frozen.Format, "-O", frozen.Format, "-m", "16", "-W", frozen.Path, CopyPath);
+            Flush(CopyPath);
             _monitor.Run($$$"""{"execute":"block-commit","arguments":{"job-id":"back","device":"{{{_node}}}","base-node":"{{{frozen.Node}}}","auto-dismiss":false}}""");
             _monitor.WaitFor("\"status\": \"ready\"");
             _monitor.Run("""{"execute":"job-complete","arguments":{"id":"back"}}""");
             End("back");
             Remove(_node);
             File.Delete(_path);
-            File.Delete(copy);
             (_node, _path, _format) = frozen;
         }
+
+        public void ForgetCopy() => File.Delete(CopyPath);
 
         public void Dispose()
         {
