@@ -6,25 +6,26 @@ namespace Pengx.Storage;
 
 /// <summary>Copies the parts of a file or device that hold data, with several threads: while some wait for the disk, others
 /// work. On a busy host it is the waking up that takes the time, so pieces are large and waits are few.</summary>
-/// <remarks>A thread asks the kernel for all of its piece before it reads it, since the kernel's own reading ahead goes in
-/// small steps. It asks the kernel to begin writing what it wrote, so that reading and writing overlap, and now and then waits
-/// for what it wrote a while ago, so that a copy never fills the memory with what is still to be written.</remarks>
+/// <remarks>Many read at once, which keeps the disk's queue full; one writes at a time, since the kernel lets only one into a file
+/// and the others would spin for it. A thread asks the kernel to begin writing what it wrote, so that reading and writing overlap, and
+/// now and then waits for what it wrote a while ago, so that a copy never fills the memory with what is still to be written.</remarks>
 internal sealed class ExtentCopy
 {
-    private const int Unit = 1024 * 1024;
+    private const int Unit = 2 * 1024 * 1024;
     private const int SmallUnit = 64 * 1024;
-    private const int Threads = 4;
+    private const int Threads = 8;
 
     // Zeros are left out in pieces of this size: smaller holes would cost more extents than they save space.
     private const int ZeroBlock = 64 * 1024;
     private const long LongestZeroing = 64 * 1024 * 1024;
-    private const int UnitsUnwritten = 32;
+    private const int UnitsUnwritten = 16;
     private const long ProgressStep = 16 * 1024 * 1024;
 
     // A thread that does not come back within this time after it was told to stop hangs in the kernel, and is left there.
     private static readonly TimeSpan s_stopGrace = TimeSpan.FromSeconds(5);
 
     private readonly Lock _gate = new();
+    private readonly Lock _writing = new();
     private readonly long[] _underWay = new long[Threads];
     private long _position;
     private long _dataEnd;
@@ -129,7 +130,6 @@ internal sealed class ExtentCopy
                 else
                 {
                     Rate?.TakeAsync(length, stop.Token).GetAwaiter().GetResult();
-                    Posix.ReadAhead(Source, offset, length);
                     Copy(buffer.AsSpan(0, (int)length), offset);
                     Posix.BeginWriting(Target, offset, length);
                     unwritten.Enqueue((offset, (int)length));
@@ -178,6 +178,14 @@ internal sealed class ExtentCopy
         }
 
         buffer[available..].Clear();
+        lock (_writing)
+        {
+            Write(buffer, offset);
+        }
+    }
+
+    private void Write(ReadOnlySpan<byte> buffer, long offset)
+    {
         if (WriteZeros)
         {
             Posix.Write(Target, TargetPath, buffer, offset);

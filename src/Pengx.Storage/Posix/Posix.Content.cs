@@ -10,7 +10,6 @@ internal static partial class Posix
     private const int SeekHoleFrom = 4;
     private const uint StartWriting = 2;
     private const uint WriteAndWait = 7;
-    private const int WillNeed = 3;
     private const nuint CloneFile = 0x40049409;
     private const nuint CloneRange = 0x4020940d;
     private const nuint ZeroOut = 0x127f;
@@ -90,9 +89,6 @@ internal static partial class Posix
         }
     }
 
-    /// <summary>Has the kernel begin to read a range. A hint.</summary>
-    public static void ReadAhead(SafeFileHandle handle, long offset, long length) => _ = posix_fadvise(handle, offset, length, WillNeed);
-
     /// <summary>Makes a range of a block device read as zeros; the device does it itself where it can.</summary>
     public static unsafe void Zero(SafeFileHandle handle, string path, long offset, long length)
     {
@@ -150,9 +146,6 @@ internal static partial class Posix
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fdatasync(SafeFileHandle handle);
-
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int posix_fadvise(SafeFileHandle handle, long offset, long length, int advice);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int ioctl(SafeFileHandle handle, nuint request, SafeFileHandle other);
