@@ -130,7 +130,7 @@ internal sealed class ExtentCopy
                 else
                 {
                     Rate?.TakeAsync(length, stop.Token).GetAwaiter().GetResult();
-                    Copy(buffer.AsSpan(0, (int)length), offset);
+                    Copy(buffer.AsSpan(0, (int)length), offset, stop.Token);
                     Posix.BeginWriting(Target, offset, length);
                     unwritten.Enqueue((offset, (int)length));
                     if (unwritten.Count == UnitsUnwritten)
@@ -168,7 +168,7 @@ internal sealed class ExtentCopy
         }
     }
 
-    private void Copy(Span<byte> buffer, long offset)
+    private void Copy(Span<byte> buffer, long offset, CancellationToken stop)
     {
         var available = (int)Math.Clamp(Length - offset, 0, buffer.Length);
         var count = available == 0 ? 0 : Posix.Read(Source, SourcePath, buffer[..available], offset);
@@ -180,6 +180,8 @@ internal sealed class ExtentCopy
         buffer[available..].Clear();
         lock (_writing)
         {
+            // Whoever has given the copy up may have waited long for the one that hangs; nothing is written behind its back.
+            stop.ThrowIfCancellationRequested();
             Write(buffer, offset);
         }
     }
