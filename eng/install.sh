@@ -11,11 +11,11 @@ packages=(
     qemu-system-x86 qemu-utils qemu-block-extra qemu-guest-agent
     ceph-mon ceph-osd ceph-mgr ceph-common
     cpio gcc libc6-dev xz-utils zstd
-    curl ca-certificates iproute2 procps util-linux e2fsprogs diffutils openssh-client openssh-server
+    curl ca-certificates iproute2 procps util-linux util-linux-extra e2fsprogs diffutils openssh-client openssh-server
     lvm2 thin-provisioning-tools xfsprogs mount nbdkit
     open-iscsi tgt libiscsi-bin nfs-common rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils drbd-utils ocfs2-tools
 )
-commands=(qemu-system-x86_64 qemu-img nbdkit lvm wipefs losetup blkdiscard mkfs.xfs cpio gcc xz curl ip ps flock timeout ssh sshd ssh-keygen)
+commands=(qemu-system-x86_64 qemu-img nbdkit lvm wipefs losetup blkdiscard fincore mkfs.xfs cpio gcc xz curl ip ps flock timeout ssh sshd ssh-keygen)
 
 if [[ ${1:-} == --lab ]]; then
     packages+=(mmdebstrap lz4)

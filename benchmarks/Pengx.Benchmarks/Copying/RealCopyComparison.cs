@@ -12,7 +12,7 @@ namespace Pengx.Benchmarks.Copying;
 /// </summary>
 internal static partial class RealCopyComparison
 {
-    private const int Rounds = 5;
+    private const int Rounds = 7;
 
     // 900 MiB of 2048.
     private static long s_size = 2L << 30;
@@ -119,6 +119,8 @@ internal static partial class RealCopyComparison
             Random.Shared.Shuffle(order);
             foreach (int index in order)
             {
+                // None pays for what the one before it deleted.
+                await TextAsync("sync");
                 foreach (string path in sources.Files)
                 {
                     Evict(path);

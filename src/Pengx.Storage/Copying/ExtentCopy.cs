@@ -4,29 +4,33 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Pengx.Storage;
 
-/// <summary>Copies the parts of a file or device that hold data, with several threads: while some wait for the disk, others
-/// work. On a busy host it is the waking up that takes the time, so pieces are large and waits are few.</summary>
-/// <remarks>Many read at once, which keeps the disk's queue full; one writes at a time, since the kernel lets only one into a file
-/// and the others would spin for it. A thread asks the kernel to begin writing what it wrote, so that reading and writing overlap, and
-/// now and then waits for what it wrote a while ago, so that a copy never fills the memory with what is still to be written.</remarks>
+/// <summary>Copies the parts of a file or device that hold data, with a few threads: while one waits for the disk, another works.</summary>
+/// <remarks>One reads at a time and in order, of what the kernel was asked for before. One writes at a time, since the kernel lets only one
+/// into a file and the others would spin for it. Pieces are small enough to be still in the processor's cache when they are written. A
+/// thread asks the kernel to begin writing what it wrote, so that reading and writing overlap, and now and then waits for what it wrote
+/// a while ago, so that a copy never fills the memory with what is still to be written.</remarks>
 internal sealed class ExtentCopy
 {
-    private const int Unit = 2 * 1024 * 1024;
+    private const int Unit = 256 * 1024;
     private const int SmallUnit = 64 * 1024;
-    private const int Threads = 8;
+
+    // One reads, one writes, and one looks for zeros or waits for the disk.
+    private const int Threads = 3;
 
     // Zeros are left out in pieces of this size: smaller holes would cost more extents than they save space.
     private const int ZeroBlock = 64 * 1024;
     private const long LongestZeroing = 64 * 1024 * 1024;
-    private const int UnitsUnwritten = 16;
+    private const int UnitsUnwritten = 128;
     private const long ProgressStep = 16 * 1024 * 1024;
 
     // A thread that does not come back within this time after it was told to stop hangs in the kernel, and is left there.
     private static readonly TimeSpan s_stopGrace = TimeSpan.FromSeconds(5);
 
     private readonly Lock _gate = new();
+    private readonly Lock _reading = new();
     private readonly Lock _writing = new();
     private readonly long[] _underWay = new long[Threads];
+    private ReadAhead? _readAhead;
     private long _position;
     private long _dataEnd;
     private long _done;
@@ -80,6 +84,7 @@ internal sealed class ExtentCopy
     {
         _position = _done = _reported = _recordedAt = From;
         _underWay.AsSpan().Fill(long.MaxValue);
+        _readAhead = new(Source, SourcePath, Length);
         using CancellationTokenSource stall = new(StallTimeout, Time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stall.Token, cancellationToken);
         var token = stop.Token;
@@ -118,10 +123,11 @@ internal sealed class ExtentCopy
     private void Work(int worker, CancellationTokenSource stall, CancellationTokenSource stop)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(Unit);
+        List<(int Start, int End)> runs = new((Unit / ZeroBlock / 2) + 1);
         Queue<(long Offset, int Length)> unwritten = new(UnitsUnwritten);
         try
         {
-            while (!stop.IsCancellationRequested && Take(worker, out var offset, out var length, out var isZero))
+            while (Read(worker, buffer, stop.Token, out var offset, out var length, out var isZero))
             {
                 if (isZero)
                 {
@@ -130,7 +136,7 @@ internal sealed class ExtentCopy
                 else
                 {
                     Rate?.TakeAsync(length, stop.Token).GetAwaiter().GetResult();
-                    Copy(buffer.AsSpan(0, (int)length), offset, stop.Token);
+                    Write(buffer.AsSpan(0, (int)length), offset, runs, stop.Token);
                     Posix.BeginWriting(Target, offset, length);
                     unwritten.Enqueue((offset, (int)length));
                     if (unwritten.Count == UnitsUnwritten)
@@ -168,7 +174,29 @@ internal sealed class ExtentCopy
         }
     }
 
-    private void Copy(Span<byte> buffer, long offset, CancellationToken stop)
+    /// <summary>Takes the next piece of work and reads it, unless it is to be zeroed.</summary>
+    private bool Read(int worker, byte[] buffer, CancellationToken stop, out long offset, out long length, out bool isZero)
+    {
+        lock (_reading)
+        {
+            // Whoever has given the copy up may have waited long for the one that hangs.
+            stop.ThrowIfCancellationRequested();
+            if (!Take(worker, out offset, out length, out isZero))
+            {
+                return false;
+            }
+
+            if (!isZero)
+            {
+                _readAhead!.Reading(offset, length);
+                Fill(buffer.AsSpan(0, (int)length), offset);
+            }
+
+            return true;
+        }
+    }
+
+    private void Fill(Span<byte> buffer, long offset)
     {
         var available = (int)Math.Clamp(Length - offset, 0, buffer.Length);
         var count = available == 0 ? 0 : Posix.Read(Source, SourcePath, buffer[..available], offset);
@@ -178,43 +206,50 @@ internal sealed class ExtentCopy
         }
 
         buffer[available..].Clear();
+    }
+
+    private void Write(ReadOnlySpan<byte> buffer, long offset, List<(int Start, int End)> runs, CancellationToken stop)
+    {
+        runs.Clear();
+        if (WriteZeros)
+        {
+            runs.Add((0, buffer.Length));
+        }
+        else
+        {
+            FindData(buffer, offset, runs);
+        }
+
         lock (_writing)
         {
-            // Whoever has given the copy up may have waited long for the one that hangs; nothing is written behind its back.
+            // Nothing is written behind the back of whoever has given the copy up.
             stop.ThrowIfCancellationRequested();
-            Write(buffer, offset);
+            foreach (var (start, end) in runs)
+            {
+                Posix.Write(Target, TargetPath, buffer[start..end], offset + start);
+            }
         }
     }
 
-    private void Write(ReadOnlySpan<byte> buffer, long offset)
+    /// <summary>Finds the runs of blocks that are not all zeros.</summary>
+    private static void FindData(ReadOnlySpan<byte> buffer, long offset, List<(int Start, int End)> runs)
     {
-        if (WriteZeros)
-        {
-            Posix.Write(Target, TargetPath, buffer, offset);
-            return;
-        }
-
-        // Runs of blocks that are not all zeros.
-        var start = -1;
         for (var at = 0; at < buffer.Length;)
         {
             var end = Math.Min(buffer.Length, at + ZeroBlock - (int)((offset + at) % ZeroBlock));
             if (buffer[at..end].ContainsAnyExcept((byte)0))
             {
-                start = start < 0 ? at : start;
-            }
-            else if (start >= 0)
-            {
-                Posix.Write(Target, TargetPath, buffer[start..at], offset + start);
-                start = -1;
+                if (runs is [.., var last] && last.End == at)
+                {
+                    runs[^1] = (last.Start, end);
+                }
+                else
+                {
+                    runs.Add((at, end));
+                }
             }
 
             at = end;
-        }
-
-        if (start >= 0)
-        {
-            Posix.Write(Target, TargetPath, buffer[start..], offset + start);
         }
     }
 

@@ -70,6 +70,9 @@ internal static partial class Posix
         }
     }
 
+    /// <summary>Has the kernel begin to read a range from the disk. A hint that may fail.</summary>
+    public static void ReadAhead(SafeFileHandle handle, long offset, long length) => _ = readahead(handle, offset, (nuint)length);
+
     /// <summary>Has the kernel begin to write a range to the disk. No promise of anything: a hint that may fail.</summary>
     public static void BeginWriting(SafeFileHandle handle, long offset, long length) => _ = sync_file_range(handle, offset, length, StartWriting);
 
@@ -140,6 +143,9 @@ internal static partial class Posix
 
     [LibraryImport("libc", SetLastError = true)]
     private static unsafe partial nint pwrite(SafeFileHandle handle, byte* buffer, nuint count, long offset);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint readahead(SafeFileHandle handle, long offset, nuint length);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int sync_file_range(SafeFileHandle handle, long offset, long length, uint flags);

@@ -4,7 +4,7 @@ using Pengx.Xen;
 
 namespace Pengx.Lab;
 
-/// <summary>Snapshots, copies and moves of a real guest that counts, through the service's API. No number that it flushed may be lost.</summary>
+/// <summary>Snapshots, copies, moves and backups of a real guest that counts, through the service's API. No number that it flushed may be lost.</summary>
 public sealed class ApiLiveDisksTests : IAsyncDisposable
 {
     private readonly LabGuests _guests = LabGuests.Create();
@@ -33,28 +33,7 @@ public sealed class ApiLiveDisksTests : IAsyncDisposable
         var (store, other) = (_guests.PathOf("store"), _guests.PathOf("other"));
         var link = await AddStorlinkAsync("lab", store);
         var target = await AddStorlinkAsync("other", other);
-        var image = Guid.NewGuid();
-        await LabHost.OutputAsync("qemu-img", "create", "-q", "-f", "raw", Path.Combine(store, $"{image}.raw"), "4M");
-        var template = (await Client.Templates.AddAsync(
-            new() { Name = "golden", Os = "OTHER", OsArch = "X64", Disks = [new() { Storlink = link, Id = image, Format = "raw" }] },
-            cancellationToken: Token)).Id!.Value;
-        var vm = (await Client.Machines.CreateAsync(
-            new()
-            {
-                Name = "live",
-                Template = template,
-                Storlink = link,
-                CpuCores = 1,
-                Memory = 192,
-                MaxMemory = 192,
-                DiskFormat = "raw",
-                ExtraDiskSize = 8,
-                Networks = ["0"],
-            },
-            cancellationToken: Token)).Id!.Value;
-        _guests.Own(vm);
-        await Client.Machines.StartAsync(vm, cancellationToken: Token);
-        await XenTestHost.FlushAnotherAsync(new(vm), "live");
+        var (vm, image) = await StartCountingAsync("live", link, store);
 
         // A snapshot while it counts; then it reboots by itself, on what it wrote since.
         var first = (await Client.Snapshots.CreateAsync(vm, new() { Name = "first", Storlink = link }, cancellationToken: Token)).Id!.Value;
@@ -90,6 +69,100 @@ public sealed class ApiLiveDisksTests : IAsyncDisposable
         Assert.True(await CountAsync(vm, other) >= last, $"it flushed {last}");
         await Client.Machines.DeleteAsync(vm, cancellationToken: Token);
         Assert.Empty(Directory.EnumerateFileSystemEntries(other));
+    }
+
+    /// <summary>PVH: backups while it runs and while it does not, each of what changed since the one before, and a restore.</summary>
+    [Fact]
+    public async Task PVH_guest_is_backed_up_by_what_changed_and_restored()
+    {
+        const string Name = "kept";
+        _service = await LabService.StartAsync(_guests.PathOf("data"), XlGuestKind.Pvh);
+        var (store, vault) = (_guests.PathOf("store"), _guests.PathOf("vault"));
+        var link = await AddStorlinkAsync("lab", store);
+        var target = await AddStorlinkAsync("vault", vault);
+        var (vm, image) = await StartCountingAsync(Name, link, store);
+
+        // Each shows a number between its start and its end, also behind a snapshot, which puts other images in the disks' places.
+        List<(Guid Id, long Count)> backups = [];
+        await BackUpWhileItCountsAsync();
+        await BackUpWhileItCountsAsync();
+        await Client.Snapshots.CreateAsync(vm, new() { Name = "first", Storlink = link }, cancellationToken: Token);
+        await BackUpWhileItCountsAsync();
+
+        // And the very number of a guest that is off.
+        await Client.Machines.PowerOffAsync(vm, cancellationToken: Token);
+        var rested = await CountAsync(vm, store);
+        Assert.True(rested >= XenTestHost.NewestFlushed(Name));
+        await BackUpAsync(rested, () => Task.FromResult(rested));
+        Assert.Equal(["full", "incremental", "incremental", "incremental"], await TypesAsync());
+
+        // Restored, it goes on from what the backup holds.
+        await Client.Machines.StartAsync(vm, cancellationToken: Token);
+        await XenTestHost.FlushAnotherAsync(new(vm), Name);
+        await Client.Machines.PowerOffAsync(vm, cancellationToken: Token);
+        var (restored, held) = backups[2];
+        await Client.Backups.RestoreAsync(vm, restored, cancellationToken: Token);
+        Assert.Equal(held, await CountAsync(vm, store));
+        await Client.Machines.StartAsync(vm, cancellationToken: Token);
+        await LabHost.UntilAsync("resumed", () => Task.FromResult(XenTestHost.ResumedAt(Name)), resumed => resumed == held);
+        await ExpectConsistentAsync();
+
+        foreach (var (backup, _) in backups.AsEnumerable().Reverse())
+        {
+            await Client.Backups.DeleteAsync(vm, backup, cancellationToken: Token);
+        }
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(vault));
+        await Client.Machines.PowerOffAsync(vm, cancellationToken: Token);
+        await Client.Machines.DeleteAsync(vm, cancellationToken: Token);
+        Assert.Equal([$"{image}.raw"], Directory.EnumerateFiles(store).Select(Path.GetFileName));
+
+        Task BackUpWhileItCountsAsync() => BackUpAsync(XenTestHost.NewestFlushed(Name), () => XenTestHost.FlushAnotherAsync(new(vm), Name));
+
+        async Task BackUpAsync(long from, Func<Task<long>> end)
+        {
+            var backup = (await Client.Backups.CreateAsync(
+                vm, new() { Name = $"number {backups.Count}", Storlink = target, Type = "incremental" }, cancellationToken: Token)).Id!.Value;
+            var to = await end();
+            var disk = (await Client.Backups.ListDisksAsync(vm, backup, Token).ToListAsync(Token)).Single(disk => disk.Order == 1);
+            var count = await _guests.ReadCounterAsync(Path.Combine(vault, $"{disk.Id}.qcow2"), "qcow2");
+            Assert.InRange(count, from, to);
+            backups.Add((backup, count));
+        }
+
+        async Task<IEnumerable<string>> TypesAsync()
+        {
+            var shown = await Client.Backups.ListAsync(vm, Token).ToListAsync(Token);
+            return backups.Select(backup => shown.Single(one => one.Id == backup.Id).Type ?? "full");
+        }
+    }
+
+    /// <summary>A PVH guest that counts on its second disk; its template's image is the one file in the storlink that is not its own.</summary>
+    private async Task<(Guid Machine, Guid Image)> StartCountingAsync(string name, int link, string store)
+    {
+        var image = Guid.NewGuid();
+        await LabHost.OutputAsync("qemu-img", "create", "-q", "-f", "raw", Path.Combine(store, $"{image}.raw"), "4M");
+        var template = (await Client.Templates.AddAsync(
+            new() { Name = "golden", Os = "OTHER", OsArch = "X64", Disks = [new() { Storlink = link, Id = image, Format = "raw" }] },
+            cancellationToken: Token)).Id!.Value;
+        var vm = (await Client.Machines.CreateAsync(
+            new()
+            {
+                Name = name,
+                Template = template,
+                Storlink = link,
+                CpuCores = 1,
+                Memory = 192,
+                MaxMemory = 192,
+                DiskFormat = "raw",
+                ExtraDiskSize = 8,
+                Networks = ["0"],
+            },
+            cancellationToken: Token)).Id!.Value;
+        _guests.Own(vm);
+        await Client.Machines.StartAsync(vm, cancellationToken: Token);
+        await XenTestHost.FlushAnotherAsync(new(vm), name);
+        return (vm, image);
     }
 
     private async Task<int> AddStorlinkAsync(string name, string path)
