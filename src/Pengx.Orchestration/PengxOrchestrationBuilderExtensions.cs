@@ -67,7 +67,7 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<IHostSriov>()));
         services.TryAddSingleton(provider => new StorageLayers(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<HostWorkflows>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<StorageLayerDrivers>(),
-            provider.GetRequiredService<IOptions<StorageLayerOptions>>().Value));
+            provider.GetRequiredService<IOperationJournal>(), provider.GetRequiredService<IOptions<StorageLayerOptions>>().Value));
         services.TryAddSingleton(provider => new OperationEngine(
             provider.GetRequiredService<IOperationJournal>(),
             provider.GetServices<Workflow>(),
@@ -94,7 +94,7 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
         services.TryAddSingleton(provider => new ConsistencyCheck(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<IOperationJournal>()));
         services.TryAddSingleton(provider => new PengxService(
-            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<OperationEngine>(),
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<StorageLayers>(), provider.GetRequiredService<OperationEngine>(),
             LoggerOf<PengxService>(provider), LoggerOf<Reconciler>(provider)));
         services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<PengxService>());
         return builder;

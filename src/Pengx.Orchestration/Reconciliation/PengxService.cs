@@ -10,15 +10,18 @@ public sealed class PengxService : IHostedService, IAsyncDisposable
 {
     private readonly Workplace _place;
     private readonly PhysicalMachines _hosts;
+    private readonly StorageLayers _layers;
     private readonly OperationEngine _engine;
     private readonly Reconciler _reconciler;
     private readonly ILogger _logger;
     private bool _stopped;
 
-    internal PengxService(Workplace place, PhysicalMachines hosts, OperationEngine engine, ILogger<PengxService> logger, ILogger<Reconciler> reconcilerLogger)
+    internal PengxService(
+        Workplace place, PhysicalMachines hosts, StorageLayers layers, OperationEngine engine, ILogger<PengxService> logger, ILogger<Reconciler> reconcilerLogger)
     {
         _place = place;
         _hosts = hosts;
+        _layers = layers;
         _engine = engine;
         _logger = logger;
         _reconciler = new Reconciler(place, hosts, engine, reconcilerLogger);
@@ -36,6 +39,7 @@ public sealed class PengxService : IHostedService, IAsyncDisposable
         await _place.Driver.StartAsync(cancellationToken).ConfigureAwait(false);
         await _hosts.RegisterAsync(cancellationToken).ConfigureAwait(false);
         Log.Registered(_logger, _place.Host.Id, _place.Host.Name, _place.Driver.Name);
+        await _layers.ForgetSecretsAsync(cancellationToken).ConfigureAwait(false);
         await _engine.StartAsync(cancellationToken).ConfigureAwait(false);
         await _reconciler.StartAsync(cancellationToken).ConfigureAwait(false);
         IsServing = true;

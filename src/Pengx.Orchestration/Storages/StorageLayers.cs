@@ -13,14 +13,20 @@ public sealed class StorageLayerOptions
 /// <summary>The use cases of the layers of storage beneath the storage links. See <see cref="VirtualMachines"/> for how verbs work.</summary>
 public sealed class StorageLayers
 {
+    // How long it takes at most from a secret's arrival to its operation in the journal.
+    private static readonly TimeSpan s_admission = TimeSpan.FromMinutes(10);
+
     private readonly Workplace _place;
     private readonly HostWorkflows _workflows;
     private readonly IOperations _operations;
     private readonly StorageLayerDrivers _drivers;
+    private readonly IOperationJournal _journal;
     private readonly StorageLayerOptions _options;
 
-    internal StorageLayers(Workplace place, HostWorkflows workflows, IOperations operations, StorageLayerDrivers drivers, StorageLayerOptions options)
+    internal StorageLayers(
+        Workplace place, HostWorkflows workflows, IOperations operations, StorageLayerDrivers drivers, IOperationJournal journal, StorageLayerOptions options)
     {
+        _journal = journal;
         _place = place;
         _workflows = workflows;
         _operations = operations;
@@ -87,6 +93,7 @@ public sealed class StorageLayers
             nodes.Add(node with { Storage = id, Id = await _place.Store.ReadAsync(session => session.Ocfs2Nodes.NextIdAsync(cancellationToken), cancellationToken).ConfigureAwait(false) });
         }
 
+        await StorageSecrets.ForgetLeftAsync(_options.SecretDirectory, _journal, _place.Now - s_admission, cancellationToken).ConfigureAwait(false);
         order = order with { Layer = order.Layer with { Id = id }, Nodes = nodes, ChapSecretFile = StorageSecrets.Keep(_options.SecretDirectory, request.ChapSecret) };
         try
         {
@@ -127,6 +134,10 @@ public sealed class StorageLayers
     /// <param name="cancellationToken">Ends the call; an operation that was started goes on.</param>
     public Task<Operation> DeleteAsync(int id, OperationRequest? options = null, CancellationToken cancellationToken = default) =>
         RunAsync(_workflows.DeleteStorage, id, StorageVerb.Delete, null, options, cancellationToken);
+
+    /// <summary>Forgets the secrets that an earlier service left; called before operations are accepted.</summary>
+    internal Task ForgetSecretsAsync(CancellationToken cancellationToken) =>
+        StorageSecrets.ForgetLeftAsync(_options.SecretDirectory, _journal, DateTimeOffset.MaxValue, cancellationToken);
 
     private async Task<Operation> RunAsync(StorageWorkflow workflow, int id, StorageVerb verb, long? sizeMiB, OperationRequest? options, CancellationToken cancellationToken)
     {

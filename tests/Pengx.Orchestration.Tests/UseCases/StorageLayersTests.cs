@@ -1,3 +1,6 @@
+using Microsoft.Extensions.DependencyInjection;
+using Moq;
+
 namespace Pengx.Orchestration.Tests;
 
 public sealed class StorageLayersTests
@@ -103,5 +106,70 @@ public sealed class StorageLayersTests
         await using var world = await World.StartedAsync();
         var error = await Assert.ThrowsAsync<StorageException>(() => world.Get<StorageLayers>().CreateAsync(new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/dev/sdb" }, null, Token));
         Assert.Contains("pv", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_secret_waits_for_its_operation_through_a_restart_and_no_other_stays()
+    {
+        const string Secret = "correct-horse-battery";
+        TaskCompletionSource<string> reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource<string> read = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var waits = true;
+        Mock<IStorageLayerDriver> driver = new();
+        driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
+        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
+            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
+            {
+                reached.TrySetResult(order.ChapSecretFile!);
+                await Task.Delay(waits ? Timeout.InfiniteTimeSpan : TimeSpan.Zero, token);
+                read.TrySetResult(await File.ReadAllTextAsync(order.ChapSecretFile!, token));
+                return new StorageLayerState(order.Layer, "a", Attached: true);
+            });
+        await using World world = new() { Register = services => services.AddSingleton(driver.Object) };
+        var secrets = Path.Combine(world.Home, "secrets");
+        await world.StartAsync();
+        StorageRequest request = new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host", ChapSecret = Secret };
+        var operation = await world.Get<StorageLayers>().CreateAsync(request, null, Token);
+        var file = await reached.Task.WaitAsync(Token);
+        Assert.Equal(secrets, Path.GetDirectoryName(file));
+
+        // A service that is killed before the journal has its operation leaves a secret that nobody will fetch.
+        await File.WriteAllTextAsync(Path.Combine(secrets, Guid.NewGuid().ToString("N")), Secret, Token);
+        await File.WriteAllTextAsync(Path.Combine(secrets, "README"), "not ours", Token);
+        waits = false;
+        await world.StartAsync();
+        Assert.Equal(OperationState.Succeeded, (await world.Operations.WaitAsync(operation.Id, Token)).State);
+        Assert.Equal(Secret, await read.Task.WaitAsync(Token));
+        Assert.Equal(["README"], Directory.EnumerateFiles(secrets).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task A_secret_of_an_operation_that_never_began_goes_with_the_next_one()
+    {
+        TaskCompletionSource held = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Mock<IStorageLayerDriver> driver = new();
+        driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
+        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
+            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
+            {
+                await held.Task.WaitAsync(token);
+                return new StorageLayerState(order.Layer, "a", Attached: true);
+            });
+        await using World world = new() { Register = services => services.AddSingleton(driver.Object) };
+        await world.StartAsync();
+        var secrets = Directory.CreateDirectory(Path.Combine(world.Home, "secrets")).FullName;
+        var (old, young) = (Path.Combine(secrets, Guid.NewGuid().ToString("N")), Path.Combine(secrets, Guid.NewGuid().ToString("N")));
+        await File.WriteAllTextAsync(old, "long", Token);
+        await File.WriteAllTextAsync(young, "just now", Token);
+        File.SetLastWriteTimeUtc(old, TimeProvider.System.GetUtcNow().AddHours(-1).UtcDateTime);
+        var operation = await world.Get<StorageLayers>().CreateAsync(
+            new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host", ChapSecret = "correct-horse-battery" }, null, Token);
+
+        // Of two that arrive at once, neither takes the other's away.
+        Assert.False(File.Exists(old));
+        Assert.Equal(2, Directory.EnumerateFiles(secrets).Count());
+        held.SetResult();
+        await world.Operations.WaitAsync(operation.Id, Token);
+        Assert.Equal([young], Directory.EnumerateFiles(secrets));
     }
 }
