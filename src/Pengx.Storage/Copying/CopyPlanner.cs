@@ -94,16 +94,10 @@ internal static class CopyPlanner
 
     private static ImageConversion ConversionFor(CopyRequest request, CopyFacts facts, bool offload, bool limited)
     {
-        var (source, target) = (request.Source, request.Target);
-
-        // Writing a qcow2 file in the order it is read gives each cluster its place in that order: measured as faster than any
-        // order where the source is a qcow2 file as well, and the reads scatter.
-        var ordered = !offload && source.Format == DiskFormat.Qcow2 && target.Format == DiskFormat.Qcow2 && source.Location is FileLocation && target.Location is FileLocation;
+        var target = request.Target;
         return new()
         {
             Offload = offload,
-            OutOfOrder = !ordered,
-            Parallel = ordered ? 8 : 16,
             WhileInUse = facts.IsInUse,
             RateLimit = limited ? request.RateLimit : DataSize.Zero,
             IntoExisting = target.Location is RbdLocation || (target.Location is BlockLocation && target.Format == DiskFormat.Raw),

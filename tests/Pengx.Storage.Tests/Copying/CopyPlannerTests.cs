@@ -65,7 +65,7 @@ public sealed class CopyPlannerTests
     [InlineData("raw file", "qcow2 file", "use", CopyTargetContent.Unknown, "convert -p -U -m 16 -W -f raw -O qcow2 -t unsafe S T")]
     [InlineData("raw file", "qcow2 file", "share", CopyTargetContent.Unknown, "convert -p -C -m 16 -W -f raw -O qcow2 -t unsafe S T")]
     [InlineData("qcow2 file", "raw file", "", CopyTargetContent.Unknown, "convert -p -m 16 -W -f qcow2 -O raw -t unsafe S T")]
-    [InlineData("qcow2 file", "qcow2 file", "chain", CopyTargetContent.Unknown, "convert -p -m 8 -f qcow2 -O qcow2 -t unsafe S T")]
+    [InlineData("qcow2 file", "qcow2 file", "chain", CopyTargetContent.Unknown, "convert -p -m 16 -W -f qcow2 -O qcow2 -t unsafe S T")]
     [InlineData("qcow2 file", "raw block", "", CopyTargetContent.Unknown, "convert -p -m 16 -W -n -f qcow2 -O raw -t unsafe S T")]
     [InlineData("qcow2 file", "raw block", "", CopyTargetContent.Zero, "convert -p -m 16 -W -n --target-is-zero -f qcow2 -O raw -t unsafe S T")]
     [InlineData("qcow2 file", "qcow2 block", "", CopyTargetContent.Zero, "convert -p -m 16 -W -f qcow2 -O qcow2 -t unsafe S T")]
