@@ -115,21 +115,15 @@ public sealed class StorageLayersTests
         TaskCompletionSource<string> reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
         TaskCompletionSource<string> read = new(TaskCreationOptions.RunContinuationsAsynchronously);
         var waits = true;
-        Mock<IStorageLayerDriver> driver = new();
-        driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
-        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
-            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
-            {
-                reached.TrySetResult(order.ChapSecretFile!);
-                await Task.Delay(waits ? Timeout.InfiniteTimeSpan : TimeSpan.Zero, token);
-                read.TrySetResult(await File.ReadAllTextAsync(order.ChapSecretFile!, token));
-                return new StorageLayerState(order.Layer, "a", Attached: true);
-            });
-        await using World world = new() { Register = services => services.AddSingleton(driver.Object) };
+        await using var world = WithIscsi(async (order, token) =>
+        {
+            reached.TrySetResult(order.ChapSecretFile!);
+            await Task.Delay(waits ? Timeout.InfiniteTimeSpan : TimeSpan.Zero, token);
+            read.TrySetResult(await File.ReadAllTextAsync(order.ChapSecretFile!, token));
+        });
         var secrets = Path.Combine(world.Home, "secrets");
         await world.StartAsync();
-        StorageRequest request = new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host", ChapSecret = Secret };
-        var operation = await world.Get<StorageLayers>().CreateAsync(request, null, Token);
+        var operation = await world.Get<StorageLayers>().CreateAsync(WithSecret(Secret), null, Token);
         var file = await reached.Task.WaitAsync(Token);
         Assert.Equal(secrets, Path.GetDirectoryName(file));
 
@@ -147,23 +141,14 @@ public sealed class StorageLayersTests
     public async Task A_secret_of_an_operation_that_never_began_goes_with_the_next_one()
     {
         TaskCompletionSource held = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Mock<IStorageLayerDriver> driver = new();
-        driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
-        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
-            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
-            {
-                await held.Task.WaitAsync(token);
-                return new StorageLayerState(order.Layer, "a", Attached: true);
-            });
-        await using World world = new() { Register = services => services.AddSingleton(driver.Object) };
+        await using var world = WithIscsi((_, token) => held.Task.WaitAsync(token));
         await world.StartAsync();
         var secrets = Directory.CreateDirectory(Path.Combine(world.Home, "secrets")).FullName;
         var (old, young) = (Path.Combine(secrets, Guid.NewGuid().ToString("N")), Path.Combine(secrets, Guid.NewGuid().ToString("N")));
         await File.WriteAllTextAsync(old, "long", Token);
         await File.WriteAllTextAsync(young, "just now", Token);
         File.SetLastWriteTimeUtc(old, TimeProvider.System.GetUtcNow().AddHours(-1).UtcDateTime);
-        var operation = await world.Get<StorageLayers>().CreateAsync(
-            new() { Category = StorageCategory.Iscsi, TargetIp = "192.0.2.1", Target = "iqn.2026-11.org.example:a", ChapUser = "host", ChapSecret = "correct-horse-battery" }, null, Token);
+        var operation = await world.Get<StorageLayers>().CreateAsync(WithSecret("correct-horse-battery"), null, Token);
 
         // Of two that arrive at once, neither takes the other's away.
         Assert.False(File.Exists(old));
@@ -171,5 +156,28 @@ public sealed class StorageLayersTests
         held.SetResult();
         await world.Operations.WaitAsync(operation.Id, Token);
         Assert.Equal([young], Directory.EnumerateFiles(secrets));
+    }
+
+    private static StorageRequest WithSecret(string secret) => new()
+    {
+        Category = StorageCategory.Iscsi,
+        TargetIp = "192.0.2.1",
+        Target = "iqn.2026-11.org.example:a",
+        ChapUser = "host",
+        ChapSecret = secret,
+    };
+
+    /// <summary>A world whose driver for iSCSI does this with an order.</summary>
+    private static World WithIscsi(Func<StorageOrder, CancellationToken, Task> execute)
+    {
+        Mock<IStorageLayerDriver> driver = new();
+        driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
+        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
+            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
+            {
+                await execute(order, token);
+                return new StorageLayerState(order.Layer, "a", Attached: true);
+            });
+        return new() { Register = services => services.AddSingleton(driver.Object) };
     }
 }
