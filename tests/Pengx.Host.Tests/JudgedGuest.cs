@@ -37,7 +37,6 @@ internal sealed class JudgedGuest
     private readonly Dictionary<string, int> _done;
     private readonly List<string> _told = [];
     private int _made;
-    private int _place;
     private string? _stands;
 
     /// <summary>The newest number that the machine's disk holds for certain; exactly that while the guest is off.</summary>
@@ -105,8 +104,9 @@ internal sealed class JudgedGuest
     public async Task SnapshotAsync(Disturbance disturbance)
     {
         var name = Name("s");
+        var (here, elsewhere) = await PlacesAsync();
         var from = Floor();
-        var outcome = await ActAsync("snapshot", disturbance, 500, HttpMethod.Post, $"/vms/{Vm}/snapshots/", $"<snapshot><name>{name}</name><storlink>{_places[Random.Next(4) == 0 ? 1 - _place : _place].Id}</storlink></snapshot>");
+        var outcome = await ActAsync("snapshot", disturbance, 500, HttpMethod.Post, $"/vms/{Vm}/snapshots/", $"<snapshot><name>{name}</name><storlink>{(Random.Next(4) == 0 ? elsewhere : here).Id}</storlink></snapshot>");
         if (outcome.Succeeded)
         {
             _snapshots[name] = new Node(_stands, new(from, Ceiling()));
@@ -158,13 +158,14 @@ internal sealed class JudgedGuest
     /// <summary>Moves the disks to the other storage link; the snapshots go.</summary>
     public async Task MoveAsync(Disturbance disturbance)
     {
-        var outcome = await ActAsync("smigrate", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{_places[1 - _place].Id}</storlink></vm>");
+        var (_, target) = await PlacesAsync();
+        var outcome = await ActAsync("smigrate", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{target.Id}</storlink></vm>");
         if (!outcome.Succeeded && outcome.Message.Contains("migrate again to move the rest", StringComparison.Ordinal))
         {
             // Some of it is there for good. That is said, and the way out is, too.
             Count("smigrate half undone");
             await ReviveAsync();
-            outcome = await ActAsync("smigrate", Disturbance.None, 0, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{_places[1 - _place].Id}</storlink></vm>");
+            outcome = await ActAsync("smigrate", Disturbance.None, 0, HttpMethod.Post, $"/vms/{Vm}/smigrate/", $"<vm><storlink>{target.Id}</storlink></vm>");
         }
 
         // It may also have ended too late to be undone: the disks are there, and had no snapshots.
@@ -176,12 +177,19 @@ internal sealed class JudgedGuest
 
         if (outcome.Succeeded || isThere)
         {
-            _place = 1 - _place;
             _snapshots.Clear();
             _stands = null;
         }
 
         await SettleAsync();
+    }
+
+    /// <summary>Where the boot disk is written to, and the other place. Snapshots lie where they were made, and their merges, restores and
+    /// backups take a disk to where one of its layers lay.</summary>
+    private async Task<((string Id, string Directory) Here, (string Id, string Directory) Elsewhere)> PlacesAsync()
+    {
+        var boot = (await Host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements("disk").First().Element("storlink")!.Value;
+        return _places[0].Id == boot ? (_places[0], _places[1]) : (_places[1], _places[0]);
     }
 
     public async Task PauseAsync(Disturbance disturbance)
@@ -248,10 +256,6 @@ internal sealed class JudgedGuest
         Demand(await ActAsync("restore backup", disturbance, 900, HttpMethod.Post, $"/vms/{Vm}/backups/{_backups[name].Id}/", null));
         _held = _backups[name].Holds.Exactly;
         Assert.Equal(_held, await CounterAsync($"/vms/{Vm}/disks/"));
-
-        // Each comes to where the guest wrote last: where its snapshot was made, or what lay beneath when that was merged the cheaper way.
-        var boot = (await Host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements("disk").First().Element("storlink")!.Value;
-        _place = Array.FindIndex(_places, place => place.Id == boot);
         await SettleAsync();
     }
 
