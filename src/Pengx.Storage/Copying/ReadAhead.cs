@@ -15,20 +15,21 @@ internal sealed class ReadAhead(SafeFileHandle source, string path, long length)
 
     private long _position;
     private long _end;
-    private long _asked;
-    private long _read;
+
+    // How many bytes were asked for and are not read yet.
+    private long _ahead;
 
     /// <summary>Tells what is read next, in ascending order; asks for what follows it.</summary>
     /// <exception cref="StorageException">Where data lie cannot be found out.</exception>
     public void Reading(long offset, long count)
     {
-        _read += count;
+        _ahead -= count;
         if (_position < offset + count)
         {
-            (_position, _asked) = (offset + count, _read);
+            (_position, _ahead) = (offset + count, 0);
         }
 
-        while (_asked - _read < Window && _position < length)
+        while (_ahead < Window && _position < length)
         {
             if (_position >= _end)
             {
@@ -40,7 +41,7 @@ internal sealed class ReadAhead(SafeFileHandle source, string path, long length)
             var piece = Math.Min(_end - _position, Piece);
             Posix.ReadAhead(source, _position, piece);
             _position += piece;
-            _asked += piece;
+            _ahead += piece;
         }
     }
 }
