@@ -297,7 +297,11 @@ public abstract class HypervisorContract
             await domains.DefineAsync(definition, Token);
             await domains.StartAsync(id, Token);
             await WaitUntilBootedAsync(driver, id, Token);
-            Assert.True(await domains.RebootAsync(id, Patience, Token));
+            if (!await domains.RebootAsync(id, Patience, Token))
+            {
+                Assert.Fail($"The guest did not reboot. {await DescribeConsoleAsync(driver, id)}");
+            }
+
             await events.ExpectAsync(DomainEventKind.Rebooted, VmState.Running);
             Assert.Equal(VmState.Running, (await domains.FindAsync(id, Token))?.State);
 
@@ -354,6 +358,33 @@ public abstract class HypervisorContract
         await devices.UnplugNicAsync(id, nic.Mac, Token);
         await devices.UnplugNicAsync(id, nic.Mac, Token);
         Assert.Equal(VmState.Running, (await driver.Domains.FindAsync(id, Token))?.State);
+    }
+
+    /// <summary>What a guest that does not obey said last, where it has a console.</summary>
+    private static async Task<string> DescribeConsoleAsync(IHypervisorDriver driver, DomainId id)
+    {
+        if (!driver.TryGetFeature<ISerialConsole>(out var console))
+        {
+            return "It has no console.";
+        }
+
+        using var brief = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        brief.CancelAfter(TimeSpan.FromSeconds(5));
+        Queue<string> lines = [];
+        try
+        {
+            await foreach (var line in console.ReadLinesAsync(id, brief.Token))
+            {
+                lines.Enqueue(line);
+                _ = lines.Count > 30 && lines.TryDequeue(out _);
+            }
+        }
+        catch (OperationCanceledException) when (!Token.IsCancellationRequested)
+        {
+            // The console goes on for as long as the guest runs; what there was has been read.
+        }
+
+        return $"Its console ends with:\n{string.Join('\n', lines)}";
     }
 
     private EventReader Watch(IHypervisorDriver driver, DomainId id)
