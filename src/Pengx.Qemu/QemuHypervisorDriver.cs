@@ -270,6 +270,9 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     Task ILiveMigration.MigrateAsync(DomainId id, string host, CancellationToken cancellationToken) => Started(id).MigrateAsync(host, cancellationToken);
 
     /// <inheritdoc/>
+    Task<bool> ILiveMigration.IsHereAsync(DomainId id, CancellationToken cancellationToken) => Started(id).IsHereAsync(cancellationToken);
+
+    /// <inheritdoc/>
     async IAsyncEnumerable<string> ISerialConsole.ReadLinesAsync(DomainId id, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var domain = Started(id);

@@ -16,10 +16,18 @@ public interface ILiveMigration
     Task CheckMigrationAsync(DomainId id, string host, CancellationToken cancellationToken = default);
 
     /// <summary>Moves a running domain with the stored configuration and returns when it runs there and is gone here. The other
-    /// host's driver takes it up by itself; its stored configuration is the caller's to make there.</summary>
+    /// host's driver takes it up by itself; whether its stored configuration comes with it depends on the driver, and is the caller's to see to.</summary>
     /// <param name="id">The domain.</param>
     /// <param name="host">The other host's name or address.</param>
     /// <param name="cancellationToken">Gives the move up before it begins; a driver that cannot stop one halfway finishes it.</param>
     /// <exception cref="HypervisorException">The move failed: the message says which side the domain is on. It never runs on both.</exception>
     Task MigrateAsync(DomainId id, string host, CancellationToken cancellationToken = default);
+
+    /// <summary>Whether a domain is still here after a move that was begun, however that ended; a move under way is waited for, and
+    /// the other host is asked where only that one can tell.</summary>
+    /// <param name="id">The domain.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <returns>Whether it runs or is paused here; else it has left, or has ended.</returns>
+    /// <exception cref="HypervisorException">It cannot be known now: the domain stands still here.</exception>
+    Task<bool> IsHereAsync(DomainId id, CancellationToken cancellationToken = default);
 }

@@ -18,6 +18,9 @@ internal sealed class MigrateMachineState
 
     /// <summary>What the driver said of a move after which the guest was no longer here.</summary>
     public string? Doubt { get; set; }
+
+    /// <summary>Whether the operation was to be undone when the guest had left already.</summary>
+    public bool HadLeft { get; set; }
 }
 
 /// <summary>Moves a machine to another PM that sees the same disks: a running guest by the driver, a stopped machine by its rows alone.
@@ -58,6 +61,17 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
 
                 state.Doubt = error.Message;
             }
+        },
+        async (context, cancellationToken) =>
+        {
+            // A guest that has left does not come back, whatever ended the operation: then the rows follow it all the same, lest it is
+            // started here, too.
+            if (context.State.Was is VmState.Running or VmState.Paused && !await IsHereAsync(context.State.Vm, cancellationToken).ConfigureAwait(false))
+            {
+                await RecordAsync(context, cancellationToken).ConfigureAwait(false);
+                await ForgetAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
+                context.State.HadLeft = true;
+            }
         }),
         new("record", async (context, cancellationToken) =>
         {
@@ -67,21 +81,12 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
                 throw new HypervisorException($"VM '{state.VmName}' still runs here; it was not moved.");
             }
 
-            await place.Store.ChangeMachineAsync(
-                state.Vm,
-                row => row.Pm == state.Target
-                    ? row
-                    : row with { Pm = state.Target, State = state.Doubt is null ? state.Was : VmState.Shutdown, VncPort = null, UpdatedAt = context.Now },
-                cancellationToken).ConfigureAwait(false);
+            await RecordAsync(context, cancellationToken).ConfigureAwait(false);
         })
         {
             IsSwitch = true,
         },
-        new("forget here", async (context, cancellationToken) =>
-        {
-            await place.Driver.Domains.UndefineAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
-            await DetachAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
-        }),
+        new("forget here", (context, cancellationToken) => ForgetAsync(context.State.Vm, cancellationToken)),
     ];
 
     public override string Target(MigrateMachineState state) => $"vm/{state.Vm}";
@@ -93,6 +98,31 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
 
     public override string Succeeded(MigrateMachineState state) =>
         $"VM '{state.VmName}' was moved to PM '{state.TargetName}'.{(state.Doubt is null ? "" : $" The hypervisor said: {state.Doubt} It does not run here; look at it there.")}";
+
+    public override string? Remark(MigrateMachineState state) => state.HadLeft
+        ? $"VM '{state.VmName}' does not run here any more, so it is on PM '{state.TargetName}' now; look at it there.{(state.Doubt is null ? "" : $" The hypervisor said: {state.Doubt}")}"
+        : null;
+
+    private Task<bool> IsHereAsync(VmId vm, CancellationToken cancellationToken) => place.Driver.TryGetFeature<ILiveMigration>(out var migration)
+        ? migration.IsHereAsync(vm, cancellationToken)
+        : place.IsAliveAsync(vm, cancellationToken);
+
+    private Task RecordAsync(StepContext<MigrateMachineState> context, CancellationToken cancellationToken)
+    {
+        var state = context.State;
+        return place.Store.ChangeMachineAsync(
+            state.Vm,
+            row => row.Pm == state.Target
+                ? row
+                : row with { Pm = state.Target, State = state.Doubt is null ? state.Was : VmState.Shutdown, VncPort = null, UpdatedAt = context.Now },
+            cancellationToken);
+    }
+
+    private async Task ForgetAsync(VmId vm, CancellationToken cancellationToken)
+    {
+        await place.Driver.Domains.UndefineAsync(vm, cancellationToken).ConfigureAwait(false);
+        await DetachAsync(vm, cancellationToken).ConfigureAwait(false);
+    }
 
     private async Task DetachAsync(VmId vm, CancellationToken cancellationToken)
     {

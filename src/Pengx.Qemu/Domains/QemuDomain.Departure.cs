@@ -43,6 +43,12 @@ internal sealed partial class QemuDomain
         return RunVerbAsync(MoveVerb, token => MigrateCoreAsync(host, token), cancellationToken);
     }
 
+    /// <summary>Whether the guest is here: where that is open, the other host is asked.</summary>
+    public Task<bool> IsHereAsync(CancellationToken cancellationToken) => RunVerbAsync(
+        MoveVerb,
+        async token => Run is { } run && (run.Record.Departure is not { HasLeft: true } || !await ResolveAsync(run, token).ConfigureAwait(false)),
+        cancellationToken);
+
     private async Task MigrateCoreAsync(string host, CancellationToken cancellationToken)
     {
         var run = Run ?? throw new WrongStateException($"Domain {id} does not run.");

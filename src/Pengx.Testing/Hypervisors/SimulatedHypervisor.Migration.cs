@@ -18,6 +18,12 @@ public sealed partial class SimulatedHypervisor : ILiveMigration
         peer.Arrive(id, running);
     }
 
+    async Task<bool> ILiveMigration.IsHereAsync(DomainId id, CancellationToken cancellationToken)
+    {
+        await EnterAsync(SimulatedVerb.IsHere, id, cancellationToken);
+        return Host.WithRunning(id, _ => true, false);
+    }
+
     private SimulatedHost PeerOf(string host) => Host.Peers.TryGetValue(host, out var peer)
         ? peer
         : throw new InvalidFieldException("host", host, "no such host is known here");

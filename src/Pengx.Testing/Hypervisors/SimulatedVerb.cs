@@ -107,4 +107,7 @@ public enum SimulatedVerb
 
     /// <summary><see cref="IChangedBlocks.AbandonCopiesAsync"/>.</summary>
     AbandonCopies,
+
+    /// <summary><see cref="ILiveMigration.IsHereAsync"/>.</summary>
+    IsHere,
 }

@@ -64,6 +64,18 @@ internal sealed partial class XenDomain
             cancellationToken).ConfigureAwait(false);
     }
 
+    public Task<bool> IsHereAsync(CancellationToken cancellationToken) => _turns.TakeAsync(
+        "asking where it is",
+        async token =>
+        {
+            _ = await ReadRunAsync(token).ConfigureAwait(false);
+            return environment.Table.FindRow(id) is { } row
+                && (row.Name?.EndsWith(AwaySuffix, StringComparison.Ordinal) != true
+                    ? true
+                    : throw new HypervisorException($"Domain {id} stands still here, and another host may have taken it over: look for it there, then destroy it here."));
+        },
+        cancellationToken);
+
     // What libxl keeps of the domain is what it was created with; what is stored here is what holds.
     private XlCommand MigrateCommand(int domain, string host) => XlCommand.Migrate(domain, host, _files.Configuration, [.. environment.Options.SshOptions]);
 

@@ -274,6 +274,9 @@ public sealed class XenHypervisorDriver : IHypervisorDriver, IDomainOperations, 
     Task ILiveMigration.MigrateAsync(DomainId id, string host, CancellationToken cancellationToken) => Started(id).MigrateAsync(host, cancellationToken);
 
     /// <inheritdoc/>
+    Task<bool> ILiveMigration.IsHereAsync(DomainId id, CancellationToken cancellationToken) => Started(id).IsHereAsync(cancellationToken);
+
+    /// <inheritdoc/>
     Task<IReadOnlyList<DomainDisk>> ILiveDisks.ReadAsync(DomainId id, CancellationToken cancellationToken) => Started(id).ReadDisksAsync(cancellationToken);
 
     /// <inheritdoc/>

@@ -274,13 +274,27 @@ public sealed class UseCaseCrashTests
             },
             (world, token) => world.Machines.MigrateAsync(world.Vm, world.Peer, null, token))
         {
-            Check = (world, moved) =>
+            Check = (world, moved) => RunsAtAsync(world, moved ? world.Peer : world.Inner.Pm.Id),
+        },
+        ["vm.migrate, cancelled when it has begun"] = new(
+            async (world, token) =>
             {
-                Assert.Equal([moved ? 0 : 1, moved ? 1 : 0], (int[])[Alive(world.Inner.Host), Alive(world.Inner.Host.Peers["pm2"])]);
-                return Task.CompletedTask;
+                await MovableMachineAsync(world, token);
+                await world.Inner.DoneAsync(world.Machines.StartAsync(world.Vm, null, token));
 
-                int Alive(SimulatedHost host) => host.Guest(world.Vm).Disks.Count > 0 ? 1 : 0;
+                // The driver does not stop for it.
+                world.Inner.Host.Before(SimulatedVerb.Migrate, async (_, _) =>
+                {
+                    await foreach (var moving in world.Inner.Operations.ListAsync(OperationQuery.All with { UnfinishedOnly = true }, CancellationToken.None))
+                    {
+                        await world.Inner.Operations.CancelAsync(moving.Id, CancellationToken.None);
+                    }
+                });
             },
+            (world, token) => world.Machines.MigrateAsync(world.Vm, world.Peer, null, token))
+        {
+            IsCancelled = true,
+            Check = async (world, _) => await RunsAtAsync(world, (await world.Machines.GetAsync(world.Vm, TestContext.Current.CancellationToken)).Machine.Pm),
         },
     };
 
@@ -372,6 +386,15 @@ public sealed class UseCaseCrashTests
         }
     }
 
+    /// <summary>The guest runs on one PM, and its row says so.</summary>
+    private static async Task RunsAtAsync(UseCaseWorld world, PmId pm)
+    {
+        Assert.Equal(pm, (await world.Machines.GetAsync(world.Vm, TestContext.Current.CancellationToken)).Machine.Pm);
+        Assert.Equal((pm == world.Inner.Pm.Id, pm == world.Peer), (IsAlive(world.Inner.Host), IsAlive(world.Inner.Host.Peers["pm2"])));
+
+        bool IsAlive(SimulatedHost host) => host.Guest(world.Vm).Disks.Count > 0;
+    }
+
     private static async Task MovableMachineAsync(UseCaseWorld world, CancellationToken token)
     {
         world.Inner.Host.Peers["pm2"] = new SimulatedHost();
@@ -418,6 +441,9 @@ public sealed class UseCaseCrashTests
         public bool WholeBefore { get; init; } = true;
 
         public bool LooksTheSame { get; init; }
+
+        /// <summary>Whether it is cancelled on its way, and so may end either way.</summary>
+        public bool IsCancelled { get; init; }
 
         /// <summary>Whether the guest writes once more and ends while the service is down.</summary>
         public bool GuestEnds { get; init; }
@@ -488,22 +514,28 @@ public sealed class UseCaseCrashTests
             return await Inner.StartAsync(journal);
         }
 
-        public override async Task ActAsync(OperationEngine engine, CancellationToken cancellationToken) =>
-            (await engine.WaitAsync((await scenario.Act(this, cancellationToken)).Id, cancellationToken)).EnsureSucceeded();
+        public override async Task ActAsync(OperationEngine engine, CancellationToken cancellationToken)
+        {
+            var ended = await engine.WaitAsync((await scenario.Act(this, cancellationToken)).Id, cancellationToken);
+            if (!scenario.IsCancelled)
+            {
+                ended.EnsureSucceeded();
+            }
+        }
 
         public override async Task VerifyAsync(IReadOnlyList<Operation> operations, CancellationToken cancellationToken)
         {
             var acted = operations.Count > _operationsBefore;
-            Assert.All(operations, operation => Assert.True(operation.State == OperationState.Succeeded, $"{operation.Description}: {operation.Message}"));
+            Assert.All(operations, operation => Assert.True(operation.State == OperationState.Succeeded || (scenario.IsCancelled && operation.State == OperationState.Cancelled), $"{operation.Description}: {operation.Message}"));
             if (acted || scenario.WholeBefore)
             {
                 await Inner.AssertWholeAsync();
             }
 
             var after = await Inner.PictureAsync();
-            if (scenario.GuestEnds)
+            if (scenario.GuestEnds || scenario.IsCancelled)
             {
-                // What the guest did itself makes a difference.
+                // What the guest did itself makes a difference, or where it got to.
             }
             else if (acted && !scenario.LooksTheSame)
             {

@@ -217,4 +217,84 @@ public sealed class MoveTests
         Assert.Equal(target, (await world.Machines.GetAsync(id, Token)).Machine.Pm);
         Assert.Empty(world.Host.Guest(id).Disks);
     }
+
+    [Fact]
+    public async Task A_move_that_is_cancelled_when_the_guest_has_left_is_recorded_all_the_same()
+    {
+        await using var world = await World.StartedAsync();
+        var (id, target) = await MovableAsync(world);
+
+        // As a driver that cannot stop halfway does.
+        TaskCompletionSource begun = new();
+        TaskCompletionSource cancelled = new();
+        world.Host.Before(SimulatedVerb.Migrate, async (_, _) =>
+        {
+            begun.SetResult();
+            await cancelled.Task;
+        });
+        var started = await world.Machines.MigrateAsync(id, target, null, Token);
+        await begun.Task.WaitAsync(Token);
+        await world.Operations.CancelAsync(started.Id, Token);
+        cancelled.SetResult();
+        var ended = await world.Operations.WaitAsync(started.Id, Token);
+        Assert.Equal(OperationState.Cancelled, ended.State);
+        Assert.Contains("is on PM 'pm2' now", ended.Message, StringComparison.Ordinal);
+        await AssertMovedAsync(world, id, target);
+    }
+
+    [Fact]
+    public async Task A_move_that_cannot_be_recorded_when_the_guest_has_left_is_recorded_by_its_undo()
+    {
+        await using var world = await World.StartedAsync();
+        var (id, target) = await MovableAsync(world);
+        world.Host.Before(SimulatedVerb.Find, (_, _) =>
+            world.Host.Peers["pm2"].Guest(id).Disks.Count > 0 ? throw new HypervisorException("the driver does not tell") : Task.CompletedTask);
+        var ended = await world.EndedAsync(world.Machines.MigrateAsync(id, target, null, Token));
+        world.Host.Before(SimulatedVerb.Find, null);
+        Assert.Equal(OperationState.Failed, ended.State);
+        Assert.Contains("the driver does not tell", ended.Message, StringComparison.Ordinal);
+        Assert.Contains("is on PM 'pm2' now", ended.Message, StringComparison.Ordinal);
+        await AssertMovedAsync(world, id, target);
+    }
+
+    [Fact]
+    public async Task A_move_of_which_nobody_knows_where_the_guest_is_keeps_the_machine_locked()
+    {
+        await using var world = await World.StartedAsync();
+        var (id, target) = await MovableAsync(world);
+        world.Host.FailNext(SimulatedVerb.Migrate, new HypervisorException("the line broke"));
+        world.Host.Before(SimulatedVerb.IsHere, (_, _) => throw new HypervisorException("whether it runs there is not known"));
+        var ended = await world.EndedAsync(world.Machines.MigrateAsync(id, target, null, Token));
+        Assert.True(ended.NeedsAttention);
+        Assert.Contains("is not known", ended.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<ResourceLockedException>(() => world.Machines.PowerOffAsync(id, null, Token));
+
+        // A restart asks again.
+        world.Host.Before(SimulatedVerb.IsHere, null);
+        await world.StopAsync();
+        await world.StartAsync();
+        ended = await world.Operations.WaitAsync(ended.Id, Token);
+        Assert.Equal(OperationState.Failed, ended.State);
+        Assert.Equal((VmState.Running, world.Pm.Id), ((await world.Machines.GetAsync(id, Token)).State, (await world.Machines.GetAsync(id, Token)).Machine.Pm));
+        await world.AssertWholeAsync();
+    }
+
+    private static async Task<(VmId Id, PmId Target)> MovableAsync(World world)
+    {
+        world.Host.Peers["pm2"] = new SimulatedHost();
+        var target = await world.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
+        var id = await world.AddMachineAsync(await world.AddStorlinkAsync("shared", shared: true));
+        await world.DoneAsync(world.Machines.StartAsync(id, null, Token));
+        return (id, target);
+    }
+
+    private static async Task AssertMovedAsync(World world, VmId id, PmId target)
+    {
+        Assert.Empty(world.Host.Guest(id).Disks);
+        Assert.Single(world.Host.Peers["pm2"].Guest(id).Disks);
+        var moved = await world.Machines.GetAsync(id, Token);
+        Assert.Equal((target, VmState.Running), (moved.Machine.Pm, moved.State));
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Machines.StartAsync(id, null, Token));
+        await world.AssertWholeAsync();
+    }
 }

@@ -125,6 +125,7 @@ public sealed class MigrationTests : XenDriverTest
         Assert.Contains("stands still here", error.Message, StringComparison.Ordinal);
         Assert.Contains("final handshake", error.Message, StringComparison.Ordinal);
         Assert.Equal("web", Xen.Get(id).Name);
+        Assert.True(await Migration(driver).IsHereAsync(id, Stop));
         Assert.Empty(Xen.CallsOf("unpause"));
         Assert.Empty(Xen.CallsOf("destroy"));
     }
@@ -146,6 +147,19 @@ public sealed class MigrationTests : XenDriverTest
         };
         var error = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
         Assert.Contains("look for it on host2", error.Message, StringComparison.Ordinal);
+        Assert.False(await Migration(driver).IsHereAsync(id, Stop));
+    }
+
+    [Fact]
+    public async Task Guest_that_xl_is_handing_over_is_neither_here_nor_there()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define("web"));
+        Assert.True(await Migration(driver).IsHereAsync(id, Stop));
+
+        // By an xl that a service which is gone has left.
+        Xen.Get(id).Name += "--migratedaway";
+        Assert.Contains("look for it there", (await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).IsHereAsync(id, Stop))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
