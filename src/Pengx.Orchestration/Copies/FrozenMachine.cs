@@ -127,6 +127,7 @@ internal static class Freezing
     /// <returns>Whether its file systems were frozen for it.</returns>
     public static async Task<bool> OverlayAsync(Workplace place, VmId vm, IReadOnlyList<FrozenDisk> disks, bool quiesce, CancellationToken cancellationToken)
     {
+        await place.Definitions.EnsureAsync(vm, cancellationToken).ConfigureAwait(false);
         List<DiskReplacement> replacements = [];
         foreach (var disk in disks)
         {

@@ -75,6 +75,16 @@ internal sealed class DomainDefinitions(Workplace place)
             : place.Driver.Domains.DefineAsync(definition, cancellationToken)).ConfigureAwait(false);
     }
 
+    /// <summary>Stores a machine's configuration where there is none, as of a guest that has just come from another PM: before overlays
+    /// are laid there must be one, since it alone tells which images a guest that has ended wrote to last.</summary>
+    public async Task EnsureAsync(VmId id, CancellationToken cancellationToken)
+    {
+        if (await place.Driver.Domains.FindDefinitionAsync(id, cancellationToken).ConfigureAwait(false) is null)
+        {
+            await SyncAsync(id, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Stores a template's configuration as its rows say now, with an ISO image.</summary>
     public async Task SyncAsync(TemplateId id, string? isoPath, CancellationToken cancellationToken)
     {

@@ -104,6 +104,7 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         {
             try
             {
+                await place.Definitions.EnsureAsync(state.Vm, cancellationToken).ConfigureAwait(false);
                 var frozen = await place.LiveDisks(state.VmName).OverlayAsync(state.Vm, disks, state.Quiesce, cancellationToken).ConfigureAwait(false);
                 state.Quiesced = state.Quiesce ? frozen : null;
                 return;

@@ -61,6 +61,12 @@ internal sealed class DomainFiles
         return DefinitionFile.WriteAsync(DefinitionPath, definition, cancellationToken);
     }
 
+    public void DeleteDefinition()
+    {
+        File.Delete(DefinitionPath);
+        DurableFile.FlushDirectory(_state);
+    }
+
     /// <exception cref="HypervisorException">The file is damaged.</exception>
     public DomainDefinition? ReadDefinition() => DefinitionFile.Read(DefinitionPath, _id);
 

@@ -25,6 +25,11 @@ internal sealed partial class QemuDomain
             throw new WrongStateException(string.Create(CultureInfo.InvariantCulture, $"its service speaks version {guest.Version} of this, and the target's {MovingGuest.CurrentVersion}."));
         }
 
+        if (guest.Definition is { } definition && (definition.Version != StoredDefinition.CurrentVersion || definition.Id != guest.Id))
+        {
+            throw new WrongStateException("its stored configuration is not understood there.");
+        }
+
         if (Run is not null)
         {
             throw new WrongStateException("a domain with its UUID runs there already.");
@@ -106,6 +111,7 @@ internal sealed partial class QemuDomain
             Disks = [.. disks.Select(disk => new RunDisk(disk.Id.Value, disk.Vdev, disk.Id.Value))],
             Nics = [.. guest.Nics.Select(nic => new RunNic(nic.Mac, nic.Slot, nic.Bridge is null ? null : TapDevices.NameOf(id, MacAddress.Parse(nic.Mac))))],
             Arrival = arrival.Move,
+            ArrivedDefinition = guest.Definition,
         };
 
         QemuProcess? process = null;
@@ -145,7 +151,7 @@ internal sealed partial class QemuDomain
             // The other host's guest never runs again. Written down before the first instruction: whatever dies now, it is here.
             record = record with { HasRun = true };
             await _files.WriteRunAsync(record, CancellationToken.None).ConfigureAwait(false);
-            await _files.WriteArrivalAsync(new(arrival.Move), CancellationToken.None).ConfigureAwait(false);
+            await OwnAsync(record, arrival.Move, CancellationToken.None).ConfigureAwait(false);
             await environment.OnMove(MoveMoment.Owned).ConfigureAwait(false);
             try
             {
@@ -156,6 +162,7 @@ internal sealed partial class QemuDomain
                 // It has not run, and will not: not before its QEMU is gone the other host may hear of that.
                 await EndArrivalAsync(process).ConfigureAwait(false);
                 _files.DeleteArrival();
+                _files.DeleteDefinition();
                 throw;
             }
             catch (QmpException)
@@ -180,7 +187,7 @@ internal sealed partial class QemuDomain
             Log.Arrived(environment.Logger, id, process.Pid);
             Publish(DomainEventKind.Started, VmState.Running);
             _watch = WatchAsync(run, events);
-            await WriteRecordAsync(run, record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
+            await WriteRecordAsync(run, record with { Arrival = null, ArrivedDefinition = null }, CancellationToken.None).ConfigureAwait(false);
             await TellAsync(arrival.Control, MoveReply.Runs).ConfigureAwait(false);
         }
         catch (Exception exception) when (Run is null)
@@ -198,6 +205,18 @@ internal sealed partial class QemuDomain
         {
             _startLog = null;
         }
+    }
+
+    /// <summary>Makes the guest this host's. With its stored definition, and before it runs: from its first write on, that tells which images
+    /// it writes to.</summary>
+    private async Task OwnAsync(RunRecord record, Guid move, CancellationToken cancellationToken)
+    {
+        if (record.ArrivedDefinition is { } definition)
+        {
+            await _files.WriteDefinitionAsync(definition.ToDefinition(), cancellationToken).ConfigureAwait(false);
+        }
+
+        await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
     }
 
     // A domain of which there is nothing but an arrival that came to nothing.

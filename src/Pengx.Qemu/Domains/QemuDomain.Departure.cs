@@ -377,7 +377,7 @@ internal sealed partial class QemuDomain
             // It was written down that the guest is here; whether it has run is not known, and it has to.
             try
             {
-                await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
+                await OwnAsync(run.Record, move, cancellationToken).ConfigureAwait(false);
                 var state = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
                 if (state.Status == QmpRunState.Paused)
                 {
@@ -388,7 +388,7 @@ internal sealed partial class QemuDomain
                     }
                 }
 
-                await WriteRecordAsync(run, run.Record with { Arrival = null }, CancellationToken.None).ConfigureAwait(false);
+                await WriteRecordAsync(run, run.Record with { Arrival = null, ArrivedDefinition = null }, CancellationToken.None).ConfigureAwait(false);
             }
             catch (QmpException exception)
             {
@@ -494,6 +494,7 @@ internal sealed partial class QemuDomain
             HasTablet = devices.Contains(QemuCommandLine.TabletId),
             VncPassword = definition?.VncPassword,
             StartedAt = run.Record.StartedAt,
+            Definition = definition is null ? null : StoredDefinition.From(definition with { Disks = [.. real.Select(disk => disk.Disk)] }),
         };
 
         static bool IsAdded(QmpHotpluggableCpu place) => place.QomPath?.StartsWith(PeripheralPath, StringComparison.Ordinal) == true;

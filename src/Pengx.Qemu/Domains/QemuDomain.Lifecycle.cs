@@ -153,7 +153,7 @@ internal sealed partial class QemuDomain
 
             if (record is { HasRun: true, Arrival: { } move })
             {
-                await _files.WriteArrivalAsync(new(move), cancellationToken).ConfigureAwait(false);
+                await OwnAsync(record, move, cancellationToken).ConfigureAwait(false);
             }
 
             if (record.Departure is not null)

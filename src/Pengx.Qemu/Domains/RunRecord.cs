@@ -46,6 +46,9 @@ internal sealed record RunRecord
     /// this host's, and has to be let run.</summary>
     public Guid? Arrival { get; init; }
 
+    /// <summary>The stored definition that came with it.</summary>
+    public StoredDefinition? ArrivedDefinition { get; init; }
+
     /// <summary>The move to another host that is under way; <see langword="null"/> for none.</summary>
     public RunDeparture? Departure { get; init; }
 }

@@ -50,6 +50,9 @@ internal sealed record MovingGuest
 
     public required DateTimeOffset StartedAt { get; init; }
 
+    /// <summary>The stored definition, with the disks as they are; <see langword="null"/> where there is none.</summary>
+    public StoredDefinition? Definition { get; init; }
+
     /// <summary>Without the password, which must not get into a log.</summary>
     public override string ToString() => $"guest {Id}";
 }

@@ -279,6 +279,38 @@ public sealed class MoveTests
         await world.AssertWholeAsync();
     }
 
+    [Fact]
+    public async Task A_guest_that_has_no_definition_yet_has_one_before_its_disks_are_frozen()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var id = await world.AddMachineAsync(storlink);
+
+        // It has come from another host.
+        var driver = world.Get<IHypervisorDriver>();
+        var definition = await driver.Domains.FindDefinitionAsync(id, Token);
+        await driver.Domains.UndefineAsync(id, Token);
+        SimulatedHost peer = new();
+        peer.Peers["pm1"] = world.Host;
+        await using IHypervisorDriver there = new SimulatedHypervisor(peer);
+        await there.StartAsync(Token);
+        await there.Domains.DefineAsync(definition!, Token);
+        await there.Domains.StartAsync(id, Token);
+        Assert.True(there.TryGetFeature<ILiveMigration>(out var migration));
+        await migration.MigrateAsync(id, "pm1", Token);
+        Assert.Null(await driver.Domains.FindDefinitionAsync(id, Token));
+        world.Host.Before(SimulatedVerb.CommitDisk, (_, _) =>
+        {
+            // It ends on its overlays.
+            world.Host.Guest(id).Write("xvda", "later a");
+            world.Host.Guest(id).ShutDown();
+            throw new HypervisorException("QEMU ended");
+        });
+        await world.AddBackupAsync(id, storlink);
+        Assert.Equal(["later a"], await world.ContentsAsync(id));
+        await world.AssertWholeAsync();
+    }
+
     private static async Task<(VmId Id, PmId Target)> MovableAsync(World world)
     {
         world.Host.Peers["pm2"] = new SimulatedHost();

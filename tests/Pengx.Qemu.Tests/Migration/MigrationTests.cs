@@ -21,7 +21,8 @@ public sealed class MigrationTests
 
         // What the stored definition does not have.
         await here.Domains.ResizeAsync(id, 2, DataSize.FromMiB(160 + 128), Token);
-        await ((IHypervisorDriver)here).Devices.PlugDiskAsync(id, hosts.Here.CreateDisk("xvdc"), Token);
+        var added = hosts.Here.CreateDisk("xvdc");
+        await ((IHypervisorDriver)here).Devices.PlugDiskAsync(id, added, Token);
         await ((IHypervisorDriver)here).Devices.PlugNicAsync(id, new() { Mac = MacAddress.NewXen(), Switch = "nosuchbridge" }, Token);
         var started = (await here.Domains.FindAsync(id, Token))!.StartedAt;
 
@@ -31,17 +32,18 @@ public sealed class MigrationTests
         Assert.Empty(MoveTestHosts.ProcessesOf(hosts.Here));
         var status = await there.Domains.FindAsync(id, Token);
         Assert.Equal((VmState.Running, 2, DataSize.FromMiB(160 + 128), started), (status!.State, status.Cpus, status.Memory, status.StartedAt));
-        Assert.Null(await there.Domains.FindDefinitionAsync(id, Token));
+        definition = definition with { Disks = [.. definition.Disks, added] };
+        Assert.Equal(definition, await there.Domains.FindDefinitionAsync(id, Token));
         Assert.Empty(Directory.EnumerateFileSystemEntries(hosts.Here.Options.RunDirectory!));
         var left = await MoveTestHosts.SerialAsync(hosts.Here, id);
         await MoveTestHosts.CountsPastAsync(hosts.There, id, GuestNumbers.Last(left) + 3, Token);
         GuestNumbers.AssertOneGuest(left, await MoveTestHosts.SerialAsync(hosts.There, id));
 
         // It is a domain like others there: it can be taken up, changed, and go back.
-        await there.Domains.DefineAsync(definition, Token);
         await ((IHypervisorDriver)there).Devices.PlugDiskAsync(id, hosts.Here.CreateDisk("xvdd"), Token);
         await MoveTestHosts.MigrationOf(there).MigrateAsync(id, MoveTestHosts.OtherName, Token);
         Assert.Null(await there.Domains.FindAsync(id, Token));
+        Assert.Equal(definition.Disks.Count + 1, (await here.Domains.FindDefinitionAsync(id, Token))?.Disks.Count);
         var twice = await MoveTestHosts.SerialAsync(hosts.There, id);
         await MoveTestHosts.CountsPastAsync(hosts.Here, id, GuestNumbers.Last(twice) + 3, Token);
         var last = GuestNumbers.AssertOneGuest(left, twice, await MoveTestHosts.SerialAsync(hosts.Here, id));
