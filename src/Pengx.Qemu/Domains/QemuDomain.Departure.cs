@@ -85,7 +85,7 @@ internal sealed partial class QemuDomain
             {
                 // The other host's QEMU ends with the connection, and has not run.
                 control.Dispose();
-                await GoOnAsync(run, departure, exception).ConfigureAwait(false);
+                await GoOnAsync(run, departure, exception, CancellationToken.None).ConfigureAwait(false);
                 if (exception is QmpException or IOException or UnauthorizedAccessException)
                 {
                     throw Explain(host, exception);
@@ -272,7 +272,7 @@ internal sealed partial class QemuDomain
                             await FinishMoveAsync(run).ConfigureAwait(false);
                             return true;
                         case MoveReply.Never:
-                            await GoOnAsync(run, departure, null).ConfigureAwait(false);
+                            await GoOnAsync(run, departure, null, cancellationToken).ConfigureAwait(false);
                             return false;
                     }
                 }
@@ -305,23 +305,25 @@ internal sealed partial class QemuDomain
     }
 
     /// <summary>Lets the guest go on here after a move that came to nothing. Only where the other host has not let it run, and never will.</summary>
-    private async Task GoOnAsync(QemuRun run, RunDeparture departure, Exception? cause)
+    private async Task GoOnAsync(QemuRun run, RunDeparture departure, Exception? cause, CancellationToken cancellationToken)
     {
         try
         {
-            using CancellationTokenSource patience = new(s_goOnTimeout, environment.Time);
-            if (run.Client is { } client && !run.Ended.IsCompleted)
+            using CancellationTokenSource limit = new(s_goOnTimeout, environment.Time);
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+            if (!run.Ended.IsCompleted)
             {
-                await GoOnCoreAsync(run, client, patience.Token).ConfigureAwait(false);
+                await GoOnCoreAsync(run, RequireClient(run), patience.Token).ConfigureAwait(false);
                 Log.MoveGivenUp(environment.Logger, id, departure.Host, cause);
             }
 
             await WriteRecordAsync(run, run.Record with { Departure = null }, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is QmpException or OperationCanceledException)
+        catch (Exception exception) when (exception is QmpException or UnavailableException or OperationCanceledException)
         {
-            // Its QEMU ended, or does not answer; the record stays, and whoever takes the run up tries again.
+            // Its QEMU ended, or does not answer: as long as it is there, the guest may stand in it.
             Log.SettleFailed(environment.Logger, id, exception);
+            _ = SettleInBackgroundAsync(s_monitorRetry);
         }
         finally
         {
@@ -404,24 +406,30 @@ internal sealed partial class QemuDomain
         await PeerChannel.RemoveRemainsAsync(environment, id).ConfigureAwait(false);
         if (!departure.HasLeft)
         {
-            await GoOnAsync(run, departure, null).ConfigureAwait(false);
+            await GoOnAsync(run, departure, null, cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        _ = ResolveInBackgroundAsync();
+        _ = SettleInBackgroundAsync(TimeSpan.Zero);
     }
 
-    private async Task ResolveInBackgroundAsync()
+    private async Task SettleInBackgroundAsync(TimeSpan pause)
     {
         try
         {
+            await Task.Delay(pause, environment.Time, detached).ConfigureAwait(false);
             await RunVerbAsync(
                 MoveVerb,
                 async token =>
                 {
-                    if (Run is { Record.Departure.HasLeft: true } run)
+                    switch (Run)
                     {
-                        _ = await ResolveAsync(run, token).ConfigureAwait(false);
+                        case { Record.Departure.HasLeft: true } run:
+                            _ = await ResolveAsync(run, token).ConfigureAwait(false);
+                            break;
+                        case { Record.Departure: { } departure } run:
+                            await GoOnAsync(run, departure, null, token).ConfigureAwait(false);
+                            break;
                     }
                 },
                 detached).ConfigureAwait(false);

@@ -225,6 +225,41 @@ public sealed class MigrationDeathTests
         }
     }
 
+    /// <summary>A QEMU that does not answer when a move is given up lets the guest go on as soon as it answers.</summary>
+    [Fact]
+    public async Task A_move_that_is_given_up_while_QEMU_hangs_is_settled_later()
+    {
+        const int SigCont = 18;
+        const int SigStop = 19;
+        await using var hosts = await MoveTestHosts.StartAsync();
+        await using var here = await hosts.Here.StartDriverAsync(Token);
+        await using var there = await hosts.There.StartDriverAsync(Token);
+        var (definition, _) = hosts.CreateCounting();
+        var id = definition.Id;
+        await here.Domains.DefineAsync(definition, Token);
+        await here.Domains.StartAsync(id, Token);
+        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 1, Token);
+        using var process = QemuProcess.Open(hosts.Here.PidOf(id), TimeProvider.System);
+        Assert.NotNull(process);
+        here.Environment.OnMove = now =>
+        {
+            if (now == MoveMoment.Sent)
+            {
+                process.Signal(SigStop);
+                throw new HypervisorException("given up");
+            }
+
+            return Task.CompletedTask;
+        };
+        await Assert.ThrowsAsync<HypervisorException>(() => MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token));
+        var stood = GuestNumbers.Last(await MoveTestHosts.SerialAsync(hosts.Here, id));
+        process.Signal(SigCont);
+        await MoveTestHosts.CountsPastAsync(hosts.Here, id, stood, Token);
+        await AssertRunsAsync(here, there, id, "goes on");
+        GuestNumbers.AssertOneGuest(await MoveTestHosts.SerialAsync(hosts.Here, id));
+        await AssertNoneAsync(hosts.There);
+    }
+
     private static async Task AssertNoneAsync(QemuTestHost host)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(Token);
