@@ -192,6 +192,12 @@ public sealed class StorageLayers
             throw new InvalidFieldException("mount_point", point, $"it is already taken by storage {other.Id}");
         }
 
+        if (request.Format && layer is { Category: StorageCategory.Local or StorageCategory.Iscsi, FileSystem: not null })
+        {
+            // Chosen before the journal has the operation, so that one run anew knows the file system that it made.
+            layer = layer with { Uuid = Guid.NewGuid().ToString() };
+        }
+
         return new()
         {
             Verb = StorageVerb.Create,

@@ -62,6 +62,12 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
         var title = $"{order.Verb} unit {Text(lun)} of FC target {target}";
         var ports = Ports(target);
         var paths = Paths(ports, lun);
+        var isKnown = IsKnown(order.Layer, target, lun);
+        if (order.Verb is StorageVerb.Attach or StorageVerb.Delete or StorageVerb.Resize && Differs(order.Layer, paths) is { } other)
+        {
+            throw new StorageException($"Another unit has got the layer's number: {other}; nothing was changed.");
+        }
+
         switch (order.Verb)
         {
             case StorageVerb.Create or StorageVerb.Attach:
@@ -70,10 +76,11 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
                     throw new UnavailableException($"No FC port of this host sees the target {target}{(HostsText() is { Length: > 0 } hosts ? $": {hosts}" : ", and it has none")}.");
                 }
 
-                List<StorageStep> steps = [.. ports.Where(port => paths.All(path => path.Host != port.Host)).Select(port => Scan(port, target, lun))];
+                List<StorageStep> steps = [.. ports.Where(port => paths.All(path => path.Host != port.Host)).Select(port => Scan(port, target, lun, order.Layer))];
                 if (order.Layer.MountPoint is { } point && (DeviceOf(paths) is not { } device || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device)))
                 {
-                    steps.AddRange(_fileSystems.MakeAndMount(DeviceOf(paths) ?? throw new WrongStateException($"The unit has no device yet: attach it without a mount point first."), point, order.Layer.FileSystem));
+                    steps.AddRange(_fileSystems.MakeAndMount(DeviceOf(paths) ?? throw new WrongStateException($"The unit has no device yet: attach it without a mount point first."), point, order.Layer.FileSystem)
+                        .Select(step => step.Action is ToolAction ? step with { Before = [isKnown, .. step.Before] } : step));
                 }
 
                 return Task.FromResult(LayerExecution.Plan(title, [.. steps]));
@@ -138,12 +145,20 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
         return Task.FromResult<StorageLayerState?>(new(layer with { Uuid = layer.Uuid ?? wwids[0], Size = SizeOf(paths[0]) }, device, mounted && wwids.Count == 1 && (layer.Uuid is null || wwids[0] == layer.Uuid)) { Warnings = warnings });
     }
 
-    private StorageStep Scan(Port port, string target, int lun) => new()
+    /// <summary>A plan's condition that a unit is the one that the layer is known by.</summary>
+    private StorageCondition IsKnown(StorageLayer layer, string target, int lun) =>
+        new($"unit {Text(lun)} is {layer.Uuid ?? "there"}", _ => Task.FromResult(Differs(layer, Paths(Ports(target), lun))));
+
+    // A row without a WWID is from before that was noted, and is believed.
+    private static string? Differs(StorageLayer layer, IEnumerable<FcPath> paths) =>
+        layer.Uuid is { } known && paths.FirstOrDefault(path => path.Wwid != known) is { } path ? $"{path.Device} must be {known}, but it is {path.Wwid}" : null;
+
+    private StorageStep Scan(Port port, string target, int lun, StorageLayer layer) => new()
     {
         Description = $"Look for unit {Text(lun)} on host{Text(port.Host)}",
         Action = new NativeAction($"write '{Text(port.Channel)} {Text(port.Id)} {Text(lun)}' into {ScanFile(port)}", token => File.WriteAllTextAsync(ScanFile(port), $"{Text(port.Channel)} {Text(port.Id)} {Text(lun)}", token)),
         Risk = StorageRisk.Reversible,
-        After = new($"host{Text(port.Host)} has unit {Text(lun)} of {target} as a device", _ => Task.FromResult(Paths(Ports(target), lun).Any(path => path.Host == port.Host) ? null : "it has not")) { Within = _options.DeviceTimeout },
+        After = new($"host{Text(port.Host)} has unit {Text(lun)} of {target} as a device", _ => Task.FromResult(Paths(Ports(target), lun).Find(path => path.Host == port.Host) is { } path ? Differs(layer, [path]) : "it has not")) { Within = _options.DeviceTimeout },
     };
 
     private StorageStep Drop(FcPath path) => new()

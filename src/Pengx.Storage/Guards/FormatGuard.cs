@@ -145,6 +145,10 @@ public sealed class FormatGuard(IProcessRunner runner, DeviceGuard? devices = nu
             await SignaturesAsync(device, token).ConfigureAwait(false) is { Length: > 0 } found ? $"it holds '{found}'" : null);
     }
 
+    /// <summary>The UUID of the file system of a type on a device; <see langword="null"/> when there is none.</summary>
+    internal async Task<string?> FindUuidAsync(BlockDevice device, string type, CancellationToken cancellationToken) =>
+        (await ReportAsync(device, cancellationToken).ConfigureAwait(false)).FirstOrDefault(signature => signature.Type == type)?.Uuid;
+
     private static string? Refusal(DeviceProbe probe, FormatConsent? consent) => probe switch
     {
         { Content: DeviceContent.Blank } => null,
@@ -154,21 +158,23 @@ public sealed class FormatGuard(IProcessRunner runner, DeviceGuard? devices = nu
         _ => $"nobody can tell what is on it: {probe.Text}",
     };
 
-    private async Task<string> SignaturesAsync(BlockDevice device, CancellationToken cancellationToken)
+    private async Task<string> SignaturesAsync(BlockDevice device, CancellationToken cancellationToken) =>
+        string.Join(", ", (await ReportAsync(device, cancellationToken).ConfigureAwait(false)).Select(signature =>
+            string.Join(' ', new[] { signature.Type, signature.Uuid, signature.Label }.Where(part => !string.IsNullOrEmpty(part)))));
+
+    private async Task<IReadOnlyList<WipefsSignature>> ReportAsync(BlockDevice device, CancellationToken cancellationToken)
     {
         var result = (await runner.RunAsync(
             new() { FileName = "wipefs", Arguments = ["--json", "--no-act", device.Path], Timeout = _options.Timeout },
             cancellationToken).ConfigureAwait(false)).EnsureSuccess();
         if (string.IsNullOrWhiteSpace(result.Output))
         {
-            return "";
+            return [];
         }
 
         try
         {
-            var report = JsonSerializer.Deserialize(result.Output, GuardJson.Default.WipefsReport);
-            return string.Join(", ", (report?.Signatures ?? []).Select(signature =>
-                string.Join(' ', new[] { signature.Type, signature.Uuid, signature.Label }.Where(part => !string.IsNullOrEmpty(part)))));
+            return JsonSerializer.Deserialize(result.Output, GuardJson.Default.WipefsReport)?.Signatures ?? [];
         }
         catch (JsonException exception)
         {

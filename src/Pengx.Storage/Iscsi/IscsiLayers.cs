@@ -125,6 +125,11 @@ public sealed class IscsiLayers : IStorageLayerDriver
         var title = $"{order.Verb} {target.Name} unit {Text(target.Lun)} at {target.Portal}";
         var session = FindSession(target);
         var device = session is null ? null : FindDevice(session, target.Lun);
+        if (device is not null && order.Verb is StorageVerb.Attach or StorageVerb.Delete or StorageVerb.Resize)
+        {
+            await DemandKnownAsync(order.Layer, session!, device, cancellationToken).ConfigureAwait(false);
+        }
+
         switch (order.Verb)
         {
             case StorageVerb.Create or StorageVerb.Attach:
@@ -138,7 +143,7 @@ public sealed class IscsiLayers : IStorageLayerDriver
 
                 if (device is null)
                 {
-                    steps.Add(Scan(target));
+                    steps.Add(Scan(target, order.Layer.MountPoint is null ? order.Layer.Uuid : null));
                 }
 
                 if (order.Layer.MountPoint is { } point)
@@ -150,14 +155,14 @@ public sealed class IscsiLayers : IStorageLayerDriver
                             throw new WrongStateException($"What is on unit {Text(target.Lun)} of {target.Name} is not known before it is attached: attach it without a mount point first, and format it as local storage on its device.");
                         }
 
-                        steps.AddRange(await _fileSystems.WipeAndFormatAsync(_devices.Inspect(device), wanted, order.Consent, cancellationToken).ConfigureAwait(false));
+                        steps.AddRange(await _fileSystems.WipeAndFormatAsync(_devices.Inspect(device), wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false));
                     }
 
                     if (device is null || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device))
                     {
                         var there = device ?? ByPath(target);
                         StorageCondition appears = new($"there is a device {there}", _ => Task.FromResult(_devices.Find(there) is null ? "there is none" : null)) { Within = s_udevTimeout };
-                        steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
+                        steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem, order.Layer.Uuid).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
                     }
                 }
 
@@ -171,28 +176,48 @@ public sealed class IscsiLayers : IStorageLayerDriver
     }
 
     /// <inheritdoc/>
-    public Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
+    public async Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layer);
         var target = TargetOf(layer);
         var session = FindSession(target);
         if (session is null)
         {
-            return Task.FromResult<StorageLayerState?>(File.Exists(RecordOf(target)) ? new(layer, ByPath(target), false) : null);
+            return File.Exists(RecordOf(target)) ? new(layer, ByPath(target), false) : null;
         }
 
         if (FindDevice(session, target.Lun) is not { } device)
         {
-            return Task.FromResult<StorageLayerState?>(new(layer, ByPath(target), false) { Warnings = [$"This host is logged in, but there is no unit {Text(target.Lun)}."] });
+            return new(layer, ByPath(target), false) { Warnings = [$"This host is logged in, but there is no unit {Text(target.Lun)}."] };
         }
 
         var mounted = layer.MountPoint is not { } point || _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
-        var state = Read(session, "state");
-        return Task.FromResult<StorageLayerState?>(new(layer with { Size = SizeOf(device) }, ByPath(target), mounted)
-        {
-            Warnings = state is null or "LOGGED_IN" ? [] : [$"The session is {state}: the target does not answer."],
-        });
+        StorageLayerState found = new(layer with { Size = SizeOf(device) }, ByPath(target), mounted);
+        return !Answers(session) ? found with { Warnings = [$"The session is {Read(session, "state")}: the target does not answer."] }
+            : layer.MountPoint is null ? found with { Layer = found.Layer with { Uuid = layer.Uuid ?? WwidOf(device) } }
+            : await _fileSystems.IdentifiedAsync(found, device, layer.FileSystem, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Demands that a unit is the one that the layer is known by: its file system's UUID where it is mounted, else its WWID.</summary>
+    private async Task DemandKnownAsync(StorageLayer layer, string session, string device, CancellationToken cancellationToken)
+    {
+        if (layer is { MountPoint: null, Uuid: not null } && Differs(device, layer.Uuid) is { } other)
+        {
+            throw new StorageException($"Another unit has got the layer's number: {other}; nothing was changed.");
+        }
+
+        // A target that is away cannot be read from, and is let go none the less.
+        if (layer is { MountPoint: not null, FileSystem: { } type } && Answers(session))
+        {
+            await _fileSystems.DemandKnownAsync(device, layer, type, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private string? Differs(string device, string? wwid) => wwid is null || WwidOf(device) is var found && found == wwid ? null : $"{device} must be {wwid}, but it is {found ?? "without a WWID"}";
+
+    private string? WwidOf(string device) => Read(Path.Combine(_options.Sys, "block", Path.GetFileName(device)), "device/wwid");
+
+    private static bool Answers(string session) => Read(session, "state") is null or "LOGGED_IN";
 
     private IEnumerable<StorageStep> RecordSteps(StorageOrder order, Target target)
     {
@@ -253,7 +278,7 @@ public sealed class IscsiLayers : IStorageLayerDriver
         Within = TimeSpan.FromSeconds(5),
     };
 
-    private StorageStep Scan(Target target) => new()
+    private StorageStep Scan(Target target, string? wwid) => new()
     {
         Description = $"Look for unit {Text(target.Lun)} of {target.Name}",
         Action = new NativeAction($"write '0 0 {Text(target.Lun)}' into the scan file of the session's host", token =>
@@ -263,7 +288,7 @@ public sealed class IscsiLayers : IStorageLayerDriver
             return File.WriteAllTextAsync(Path.Combine(_options.Sys, "class/scsi_host", host, "scan"), $"0 0 {Text(target.Lun)}", token);
         }),
         Risk = StorageRisk.Reversible,
-        After = new($"unit {Text(target.Lun)} of {target.Name} is a device", _ => Task.FromResult(FindSession(target) is { } session && FindDevice(session, target.Lun) is not null ? null : "it is not"))
+        After = new($"unit {Text(target.Lun)} of {target.Name} is a device", _ => Task.FromResult(FindSession(target) is { } session && FindDevice(session, target.Lun) is { } device ? Differs(device, wwid) : "it is not"))
         {
             Within = _options.DeviceTimeout,
         },

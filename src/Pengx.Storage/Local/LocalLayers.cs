@@ -44,28 +44,28 @@ public sealed class LocalLayers : IStorageLayerDriver
     }
 
     /// <inheritdoc/>
-    public Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
+    public async Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layer);
         if (layer.MountPoint is not { } point)
         {
-            return Task.FromResult<StorageLayerState?>(null);
+            return null;
         }
 
         if (layer.DeviceId is not { } device)
         {
-            return Task.FromResult(Directory.Exists(point) ? FileSystemSteps.Measured(layer, point, point, attached: true) : null);
+            return Directory.Exists(point) ? FileSystemSteps.Measured(layer, point, point, attached: true) : null;
         }
 
         if (_devices.Find(device) is not { } found)
         {
-            return Task.FromResult<StorageLayerState?>(null);
+            return null;
         }
 
         var mounted = _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
-        return Task.FromResult<StorageLayerState?>(mounted
-            ? FileSystemSteps.Measured(layer, device, point, attached: true)
-            : new(layer with { Size = found.Size }, device, false));
+        return mounted
+            ? await _fileSystems.IdentifiedAsync(FileSystemSteps.Measured(layer, device, point, attached: true), device, layer.FileSystem, cancellationToken).ConfigureAwait(false)
+            : new(layer with { Size = found.Size }, device, false);
     }
 
     private static StoragePlan PlanDirectory(StorageOrder order, string point)
@@ -91,6 +91,15 @@ public sealed class LocalLayers : IStorageLayerDriver
         var title = $"{order.Verb} {device} at {point}";
         var found = _devices.Find(device);
         var isMounted = found is not null && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
+        var type = order.Layer.FileSystem ?? order.FileSystem;
+
+        // What is not made yet, or was wiped by an earlier run, is known by nothing.
+        var isLeft = order.Verb == StorageVerb.Delete && found is not null && await HasSignatureAsync(found, cancellationToken).ConfigureAwait(false);
+        if (found is not null && type is not null && (isLeft || isMounted || order.Verb is StorageVerb.Attach or StorageVerb.Resize) && order.Verb != StorageVerb.Detach)
+        {
+            await _fileSystems.DemandKnownAsync(device, order.Layer, type, cancellationToken).ConfigureAwait(false);
+        }
+
         switch (order.Verb)
         {
             case StorageVerb.Create or StorageVerb.Attach when isMounted:
@@ -103,13 +112,12 @@ public sealed class LocalLayers : IStorageLayerDriver
                 }
 
                 List<StorageStep> steps = [];
-                var type = order.Layer.FileSystem ?? order.FileSystem;
                 if (order is { Verb: StorageVerb.Create, FileSystem: { } wanted })
                 {
-                    steps.AddRange(await _fileSystems.WipeAndFormatAsync(there, wanted, order.Consent, cancellationToken).ConfigureAwait(false));
+                    steps.AddRange(await _fileSystems.WipeAndFormatAsync(there, wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false));
                 }
 
-                steps.AddRange(_fileSystems.MakeAndMount(device, point, type));
+                steps.AddRange(_fileSystems.MakeAndMount(device, point, type, order.Layer.Uuid));
                 return LayerExecution.Plan(title, [.. steps]);
             case StorageVerb.Detach when isMounted:
                 return LayerExecution.Plan(title, _fileSystems.Unmount(device, point));
@@ -122,11 +130,11 @@ public sealed class LocalLayers : IStorageLayerDriver
                         Action = ToolAction.Of("wipefs", "--all", device),
                         Risk = StorageRisk.Destructive,
                         NoReturn = true,
-                        Before = [_devices.IsStill(found), _devices.IsUnused(found), _formats.Holds(device, signature)],
+                        Before = [_devices.IsStill(found), _devices.IsUnused(found), _formats.Holds(device, signature, order.Layer.Uuid)],
                         After = _formats.HoldsNothing(found),
                     },
                 ];
-                return LayerExecution.Plan(title, [.. isMounted ? [_fileSystems.Unmount(device, point)] : Array.Empty<StorageStep>(), .. await HasSignatureAsync(found, cancellationToken).ConfigureAwait(false) ? last : []]);
+                return LayerExecution.Plan(title, [.. isMounted ? [_fileSystems.Unmount(device, point)] : Array.Empty<StorageStep>(), .. isLeft ? last : []]);
             default:
                 return LayerExecution.Plan(title);
         }

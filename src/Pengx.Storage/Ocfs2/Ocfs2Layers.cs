@@ -122,6 +122,11 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         var title = $"{order.Verb} OCFS2 on {path} at {point}";
         var device = _devices.Find(path);
         var isMounted = device is not null && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(path);
+        if (device is not null && (isMounted || order.Verb != StorageVerb.Create) && order.Verb != StorageVerb.Detach)
+        {
+            await _fileSystems.DemandKnownAsync(path, order.Layer, Type, cancellationToken).ConfigureAwait(false);
+        }
+
         switch (order.Verb)
         {
             case StorageVerb.Create or StorageVerb.Attach when isMounted:
@@ -147,7 +152,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
                     steps.Add(Format(there, order));
                 }
 
-                steps.AddRange(_fileSystems.MakeAndMount(path, point, null).Select(step => step.Action is ToolAction ? Mount(path, point, step) : step));
+                steps.AddRange(_fileSystems.MakeAndMount(path, point, null).Select(step => step.Action is ToolAction ? Mount(path, point, order.Layer.Uuid, step) : step));
                 return LayerExecution.Plan(title, [.. steps]) with { Warnings = isOcfs2 ? [$"{path} holds '{probe.Text}' already, made by another node; it is used as it is."] : [] };
             case StorageVerb.Detach when isMounted:
                 return LayerExecution.Plan(title, _fileSystems.Unmount(path, point));
@@ -161,13 +166,13 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
     }
 
     /// <inheritdoc/>
-    public Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
+    public async Task<StorageLayerState?> InspectAsync(StorageLayer layer, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layer);
         var (path, point) = Demand(layer);
-        return Task.FromResult(_devices.Find(path) is not { } device ? null
-            : _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(path) ? FileSystemSteps.Measured(layer, path, point, attached: true)
-            : new StorageLayerState(layer with { Size = device.Size }, path, false));
+        return _devices.Find(path) is not { } device ? null
+            : _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(path) ? new StorageLayerState(layer with { Size = device.Size }, path, false)
+            : await _fileSystems.IdentifiedAsync(FileSystemSteps.Measured(layer, path, point, attached: true), path, Type, cancellationToken).ConfigureAwait(false);
     }
 
     private StorageStep Format(BlockDevice device, StorageOrder order) => new()
@@ -189,7 +194,11 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         After = _formats.Holds(device.Path, Type),
     };
 
-    private static StorageStep Mount(string device, string point, StorageStep step) => step with { Action = ToolAction.Of("mount", "-t", Type, "-o", MountOptions, "--", device, point) };
+    private StorageStep Mount(string device, string point, string? uuid, StorageStep step) => step with
+    {
+        Action = ToolAction.Of("mount", "-t", Type, "-o", MountOptions, "--", device, point),
+        Before = [.. step.Before, _formats.Holds(device, Type, uuid)],
+    };
 
     /// <summary>Loads what the kernel lacks of the cluster's stack, which o2cb reaches through configfs.</summary>
     private IEnumerable<StorageStep> LoadSteps()

@@ -28,9 +28,15 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         Undo = new(ToolAction.Of("wipefs", "--all", device)),
     };
 
-    /// <summary>Wipes the signature that was consented to, and makes a file system.</summary>
-    public async Task<IReadOnlyList<StorageStep>> WipeAndFormatAsync(BlockDevice device, string type, FormatConsent? consent, CancellationToken cancellationToken)
+    /// <summary>Wipes the signature that was consented to, and makes a file system with the UUID that was chosen for it. One that has
+    /// this UUID already was made by an earlier run of the same order, and is kept.</summary>
+    public async Task<IReadOnlyList<StorageStep>> WipeAndFormatAsync(BlockDevice device, string type, string? uuid, FormatConsent? consent, CancellationToken cancellationToken)
     {
+        if (uuid is not null && await formats.FindUuidAsync(device, type, cancellationToken).ConfigureAwait(false) == uuid)
+        {
+            return [];
+        }
+
         var probe = await formats.DemandFormattableAsync(device, consent, cancellationToken).ConfigureAwait(false);
         var (still, unused) = (devices.IsStill(device), devices.IsUnused(device));
         StorageStep[] wipe = probe.Content != DeviceContent.Known ? [] :
@@ -47,18 +53,57 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
 
         // A signature's data stays behind when the signature is wiped: the device is not proven blank then, but it was agreed to.
         var format = Format(device.Path, type, still, unused);
+        if (uuid is not null)
+        {
+            string[] arguments = ["-q", .. type == "xfs" ? new[] { "-m", $"uuid={uuid}" } : ["-U", uuid], device.Path];
+            format = format with
+            {
+                Action = new ToolAction(((ToolAction)format.Action).Command with { Arguments = arguments }),
+                After = formats.Holds(device.Path, type, uuid),
+            };
+        }
+
         return [.. wipe, probe.Content == DeviceContent.Known ? format with { Before = [still, unused, formats.HoldsNothing(device)] } : format];
     }
 
-    /// <summary>Makes the directory where it is missing, and mounts a device there.</summary>
-    public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type)
+    /// <summary>Demands that a device holds the file system that a layer is known by: its name may be another disk's since then. A row
+    /// without a UUID is from before that was noted, and is believed.</summary>
+    /// <exception cref="StorageException">It holds something else.</exception>
+    public async Task DemandKnownAsync(string device, StorageLayer layer, string type, CancellationToken cancellationToken)
+    {
+        if (layer.Uuid is { } uuid && await formats.Holds(device, type, uuid).VerifyAsync(cancellationToken).ConfigureAwait(false) is { } found)
+        {
+            throw new StorageException($"{device} is not the device of this layer: it must hold {type} {uuid}, but {found}; nothing was changed.");
+        }
+    }
+
+    /// <summary>Takes the UUID of a mounted file system into a layer that has none yet. What is not mounted proves nothing.</summary>
+    public async Task<StorageLayerState> IdentifiedAsync(StorageLayerState state, string device, string? type, CancellationToken cancellationToken)
+    {
+        if (type is null || state is not { Attached: true, Layer.Uuid: null })
+        {
+            return state;
+        }
+
+        try
+        {
+            return state with { Layer = state.Layer with { Uuid = await formats.FindUuidAsync(devices.Inspect(device), type, cancellationToken).ConfigureAwait(false) } };
+        }
+        catch (PengxException error)
+        {
+            return state with { Warnings = [.. state.Warnings, $"What is on {device} could not be read: {error.Message}"] };
+        }
+    }
+
+    /// <summary>Makes the directory where it is missing, and mounts a device there that holds the file system.</summary>
+    public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type, string? uuid = null)
     {
         if (!Directory.Exists(point))
         {
             yield return MakeDirectory(DemandPoint(point));
         }
 
-        yield return type is null ? Mount(device, point, null) : Mount(device, point, type) with { Before = [IsEmpty(point), formats.Holds(device, type)] };
+        yield return type is null ? Mount(device, point, null) : Mount(device, point, type) with { Before = [IsEmpty(point), formats.Holds(device, type, uuid)] };
     }
 
     public static StorageStep MakeDirectory(string point) => new()

@@ -11,6 +11,9 @@ public sealed class FibreChannelLayersTests : IDisposable
 
     private FibreChannelLayers Layers => new(new ProcessRunner(), new() { Sys = _sys, DeviceTimeout = TimeSpan.FromSeconds(10) }, Path.Combine(_sys, "leases"));
 
+    /// <summary>For what will not become so.</summary>
+    private FibreChannelLayers ShortLayers => new(new ProcessRunner(), new() { Sys = _sys, DeviceTimeout = TimeSpan.FromSeconds(2) }, Path.Combine(_sys, "leases"));
+
     public void Dispose() => Directory.Delete(_sys, recursive: true);
 
     [Fact]
@@ -47,6 +50,19 @@ public sealed class FibreChannelLayersTests : IDisposable
         var state = (await Layers.InspectAsync(layer, Token))!;
         Assert.False(state.Attached);
         Assert.Contains(state.Warnings, warning => warning.Contains("another unit has got its number", StringComparison.Ordinal));
+
+        // And it is neither used nor let go.
+        foreach (var verb in (StorageVerb[])[StorageVerb.Attach, StorageVerb.Delete, StorageVerb.Resize])
+        {
+            var refused = await Assert.ThrowsAsync<StorageException>(() => Layers.PlanAsync(new() { Verb = verb, Layer = layer }, Token));
+            Assert.Contains("/dev/sdpx must be naa.6001405aaaa, but it is naa.6001405bbbb", refused.Message, StringComparison.Ordinal);
+        }
+
+        // A port that sees it only when it is told to look says so, too.
+        using var second = Answer(4, "sdpy", "naa.6001405bbbb");
+        LayPath(3, "sdpx");
+        var scanned = await Assert.ThrowsAsync<StoragePlanFailedException>(() => ShortLayers.ExecuteAsync(new() { Verb = StorageVerb.Attach, Layer = layer }, cancellationToken: Token));
+        Assert.Contains("/dev/sdpy must be naa.6001405aaaa", scanned.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -72,7 +88,7 @@ public sealed class FibreChannelLayersTests : IDisposable
     }
 
     /// <summary>Makes a path appear once its host is told to look; one write is several changes of the file.</summary>
-    private FileSystemWatcher Answer(int host, string name)
+    private FileSystemWatcher Answer(int host, string name, string wwid = "naa.6001405aaaa")
     {
         FileSystemWatcher watcher = new(Path.Combine(_sys, $"class/scsi_host/host{host}"), "scan");
         var answered = 0;
@@ -80,7 +96,7 @@ public sealed class FibreChannelLayersTests : IDisposable
         {
             if (Interlocked.Exchange(ref answered, 1) == 0)
             {
-                LayPath(host, name);
+                LayPath(host, name, wwid);
             }
         };
         watcher.EnableRaisingEvents = true;

@@ -181,6 +181,52 @@ public sealed class IscsiLayersTests : IDisposable
         Assert.False((await layers.InspectAsync(order.Layer with { Lun = 9 }, Token))!.Attached);
     }
 
+    [Fact]
+    public async Task A_unit_that_is_another_one_now_is_refused()
+    {
+        const string Name = "iqn.2026-11.org.example:vm";
+        await using var loop = await LoopDevice.CreateAsync(32 << 20, Token);
+        var (own, other) = (Guid.NewGuid().ToString(), Guid.NewGuid().ToString());
+        await LoopDevice.RunAsync("mkfs.ext4", "-q", "-U", other, loop.Path);
+        var kernel = Path.GetFileName(loop.Path);
+        Lay("class/iscsi_session/session7/targetname", Name);
+        Lay("class/iscsi_session/session7/state", "LOGGED_IN");
+        Lay("class/iscsi_connection/connection7:0/persistent_address", "127.0.0.1");
+        Lay("class/iscsi_connection/connection7:0/persistent_port", "3260");
+        Lay($"block/{kernel}/size", "65536");
+        Lay($"block/{kernel}/device/wwid", "naa.6001405aaaa");
+        Directory.CreateDirectory(Path.Combine(Sys, $"class/iscsi_session/session7/device/target5:0:0/5:0:0:1/block/{kernel}"));
+        Directory.CreateDirectory(Path.Combine(Sys, "dev/block"));
+        var number = (await File.ReadAllTextAsync($"/sys/class/block/{kernel}/dev", Token)).Trim();
+        File.CreateSymbolicLink(Path.Combine(Sys, "dev/block", number), $"/sys/devices/virtual/block/{kernel}");
+        IscsiLayers layers = new(new ProcessRunner(), new() { Sys = Sys, NodeDirectory = Path.Combine(_directory, "nodes") }, Leases);
+
+        // Without a mount point the unit's WWID is what it is known by.
+        var raw = (await layers.InspectAsync(Order(StorageVerb.Attach, 3260, Name).Layer, Token))!.Layer;
+        Assert.Equal("naa.6001405aaaa", raw.Uuid);
+        Assert.Empty((await layers.PlanAsync(new() { Verb = StorageVerb.Attach, Layer = raw }, Token)).Steps);
+        Lay($"block/{kernel}/device/wwid", "naa.6001405bbbb");
+
+        // With one, its file system.
+        var mounted = raw with { MountPoint = Path.Combine(_directory, "mnt"), FileSystem = "ext4", Uuid = own };
+        foreach (var verb in (StorageVerb[])[StorageVerb.Attach, StorageVerb.Delete, StorageVerb.Resize])
+        {
+            var refused = await Assert.ThrowsAsync<StorageException>(() => layers.PlanAsync(new() { Verb = verb, Layer = raw }, Token));
+            Assert.Contains($"{loop.Path} must be naa.6001405aaaa, but it is naa.6001405bbbb", refused.Message, StringComparison.Ordinal);
+            refused = await Assert.ThrowsAsync<StorageException>(() => layers.PlanAsync(new() { Verb = verb, Layer = mounted }, Token));
+            Assert.Contains($"it must hold ext4 {own}, but it holds 'ext4 {other}'", refused.Message, StringComparison.Ordinal);
+        }
+
+        // A file system that an earlier run of the order has made is mounted and not made again.
+        StorageOrder create = new() { Verb = StorageVerb.Create, Layer = mounted with { Uuid = other }, FileSystem = "ext4" };
+        Assert.StartsWith("mount -t ext4", (await layers.PlanAsync(create, Token)).Steps[^1].Action.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain((await layers.PlanAsync(create, Token)).Steps, step => step.Risk == StorageRisk.Destructive);
+
+        // A target that is away is not asked, and can be left.
+        Lay("class/iscsi_session/session7/state", "FAILED");
+        Assert.NotEmpty((await layers.PlanAsync(new() { Verb = StorageVerb.Delete, Layer = mounted }, Token)).Steps);
+    }
+
     private void Lay(string file, string text)
     {
         var path = Path.Combine(Sys, file);

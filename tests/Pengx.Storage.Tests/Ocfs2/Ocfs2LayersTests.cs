@@ -65,6 +65,14 @@ public sealed class Ocfs2LayersTests : IDisposable
         Assert.DoesNotContain(plan.Steps, step => step.Action.ToString()!.StartsWith("mkfs", StringComparison.Ordinal));
         Assert.Contains("theirs", Assert.Single(plan.Warnings), StringComparison.Ordinal);
 
+        // But not by the row of another one.
+        var known = order with { Verb = StorageVerb.Attach, Layer = order.Layer with { Uuid = Guid.NewGuid().ToString() } };
+        foreach (var verb in (StorageVerb[])[StorageVerb.Attach, StorageVerb.Delete, StorageVerb.Resize])
+        {
+            var other = await Assert.ThrowsAsync<StorageException>(() => Layers.PlanAsync(known with { Verb = verb }, Token));
+            Assert.Contains($"it must hold ocfs2 {known.Layer.Uuid}, but it holds 'ocfs2 ", other.Message, StringComparison.Ordinal);
+        }
+
         // Without the cluster's stack in the kernel it fails there, and the file is taken back.
         if (!Directory.Exists("/sys/fs/o2cb"))
         {
