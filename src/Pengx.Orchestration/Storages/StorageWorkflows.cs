@@ -39,6 +39,16 @@ internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers dri
     {
         var order = context.State.Order with { Verb = verb };
         var found = await Drivers.Get(order.Layer.Category).ExecuteAsync(order, null, cancellationToken).ConfigureAwait(false);
+
+        // Only DRBD is not attached by its creation: it waits as a secondary for its peers.
+        if (verb == StorageVerb.Attach || (verb == StorageVerb.Create && order.Layer.Category != StorageCategory.Drbd))
+        {
+            if (found?.Attached != true)
+            {
+                throw new StorageException($"Storage {order.Layer.Id} ({found?.Name ?? "not there"}) is not attached{string.Concat((found?.Warnings ?? []).Select(warning => $": {warning}"))}");
+            }
+        }
+
         if (found is not null)
         {
             context.State.Layer = found.Layer with { Id = context.State.Layer.Id, Pm = context.State.Layer.Pm, Name = found.Name, Revision = context.State.Layer.Revision };

@@ -158,6 +158,54 @@ public sealed class StorageLayersTests
         Assert.Equal([young], Directory.EnumerateFiles(secrets));
     }
 
+    [Fact]
+    public async Task A_file_system_to_make_has_its_UUID_before_the_operation_begins()
+    {
+        List<string?> seen = [];
+        var waits = true;
+        TaskCompletionSource reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var world = WithIscsi(async (order, token) =>
+        {
+            seen.Add(order.Layer.Uuid);
+            reached.TrySetResult();
+            await Task.Delay(waits ? Timeout.InfiniteTimeSpan : TimeSpan.Zero, token);
+        });
+        await world.StartAsync();
+        var operation = await world.Get<StorageLayers>().CreateAsync(WithSecret("correct-horse-battery") with { MountPoint = "/mnt/x", FileSystem = "ext4", Format = true }, null, Token);
+        await reached.Task.WaitAsync(Token);
+        waits = false;
+        await world.StartAsync();
+        Assert.Equal(OperationState.Succeeded, (await world.Operations.WaitAsync(operation.Id, Token)).State);
+        Assert.Equal(2, seen.Count);
+        Assert.True(Guid.TryParse(seen[0], out _));
+        Assert.Equal(seen[0], seen[1]);
+    }
+
+    [Fact]
+    public async Task What_is_not_attached_afterwards_is_not_reported_as_attached()
+    {
+        var attaches = true;
+        List<StorageVerb> verbs = [];
+        await using var world = WithIscsi(
+            (order, _) =>
+            {
+                verbs.Add(order.Verb);
+                return Task.CompletedTask;
+            },
+            () => attaches);
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        await world.DoneAsync(storages.CreateAsync(WithSecret("correct-horse-battery"), null, Token));
+        attaches = false;
+        var failed = await world.EndedAsync(storages.AttachAsync(1, null, Token));
+        Assert.Equal(OperationState.Failed, failed.State);
+        Assert.Contains("Storage 1 (a) is not attached: another unit has got its number", failed.Message, StringComparison.Ordinal);
+        Assert.Equal([StorageVerb.Create, StorageVerb.Attach, StorageVerb.Detach], verbs);
+        failed = await world.EndedAsync(storages.CreateAsync(WithSecret("correct-horse-battery") with { Lun = 2 }, null, Token));
+        Assert.Equal(OperationState.Failed, failed.State);
+        Assert.Single(await storages.ListAsync(Token));
+    }
+
     private static StorageRequest WithSecret(string secret) => new()
     {
         Category = StorageCategory.Iscsi,
@@ -168,7 +216,7 @@ public sealed class StorageLayersTests
     };
 
     /// <summary>A world whose driver for iSCSI does this with an order.</summary>
-    private static World WithIscsi(Func<StorageOrder, CancellationToken, Task> execute)
+    private static World WithIscsi(Func<StorageOrder, CancellationToken, Task> execute, Func<bool>? attaches = null)
     {
         Mock<IStorageLayerDriver> driver = new();
         driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
@@ -176,7 +224,9 @@ public sealed class StorageLayersTests
             .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
             {
                 await execute(order, token);
-                return new StorageLayerState(order.Layer, "a", Attached: true);
+                return attaches?.Invoke() == false
+                    ? new StorageLayerState(order.Layer, "a", Attached: false) { Warnings = ["another unit has got its number"] }
+                    : new StorageLayerState(order.Layer, "a", Attached: true);
             });
         return new() { Register = services => services.AddSingleton(driver.Object) };
     }
