@@ -53,18 +53,27 @@ internal sealed class LvmHost
     }
 
     /// <summary>Demands that this host may change a volume group's metadata: several hosts that do destroy it.</summary>
+    /// <param name="group">The volume group, as it was just reported.</param>
+    /// <param name="shared">Whether it is known to be shared; one that names its writer is, whoever asks.</param>
     public void DemandWritable(LvmVolumeGroup group, bool shared)
     {
-        var writer = $"{LogicalVolumeName.Tag}.writer.{Tool.Options.HostName}";
-        if (shared && group.LockType.Length == 0 && !group.Tags.Contains(writer))
-        {
-            throw new StorageException($"The volume group {group.Name} is shared and has no cluster locks, and this host is not its one writer. On the host that shall be, and on no other: vgchange --addtag {writer} {group.Name}");
-        }
-
         if (group.Partial)
         {
             var missing = string.Join(", ", group.PhysicalVolumes.Where(volume => volume.Missing).Select(volume => volume.Uuid));
             throw new UnavailableException($"The volume group {group.Name} lacks the physical volumes {missing}; it is not changed until they are back.");
+        }
+
+        const string Prefix = $"{LogicalVolumeName.Tag}.writer.";
+        var own = Prefix + Tool.Options.HostName;
+        string[] others = group.LockType.Length > 0 ? [] : [.. group.Tags.Where(tag => tag != own && tag.StartsWith(Prefix, StringComparison.Ordinal))];
+        if (others.Length > 0)
+        {
+            throw new StorageException($"The volume group {group.Name} is changed by host {string.Join(", ", others.Select(tag => tag[Prefix.Length..]))} alone, and not by this one ({Tool.Options.HostName}). Should this one be its one writer, on it and when the other has stopped: vgchange {string.Join(" ", others.Select(tag => $"--deltag {tag}"))} --addtag {own} {group.Name}");
+        }
+
+        if (shared && group.LockType.Length == 0 && !group.Tags.Contains(own))
+        {
+            throw new StorageException($"The volume group {group.Name} is shared and has no cluster locks, and this host is not its one writer. On the host that shall be, and on no other: vgchange --addtag {own} {group.Name}");
         }
     }
 

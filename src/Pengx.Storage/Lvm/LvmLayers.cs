@@ -248,7 +248,12 @@ public sealed class LvmLayers : IStorageLayerDriver
             case StorageVerb.Resize when found is null:
                 throw new StorageException($"There is no physical volume {order.Layer.Uuid ?? order.Layer.DeviceId}.");
             case StorageVerb.Resize when CanGrow(report, found!):
-                var grown = _host.Devices.Inspect(found!.Name);
+                if (report.Find(found!.VolumeGroup ?? "") is { } owner)
+                {
+                    _host.DemandWritable(owner, shared: false);
+                }
+
+                var grown = _host.Devices.Inspect(found.Name);
                 return Plan($"Take over the new size of {found.Name}", new StorageStep
                 {
                     Description = $"Grow the physical volume to {grown.Size}",
@@ -369,6 +374,7 @@ public sealed class LvmLayers : IStorageLayerDriver
                     throw new StorageException($"There is no volume group {layer.Uuid ?? order.Name}.");
                 }
 
+                _host.DemandWritable(found, shared: false);
                 if (members.Count == 0)
                 {
                     throw new InvalidFieldException("pv_ids", "", "a volume group needs at least one physical volume.");
@@ -404,6 +410,7 @@ public sealed class LvmLayers : IStorageLayerDriver
 
                 return Plan($"Resize volume group {found.Name}", [.. steps]);
             case StorageVerb.Delete when found is not null:
+                _host.DemandWritable(found, shared: false);
                 if (found.LogicalVolumes.FirstOrDefault(volume => !volume.IsInternal) is { } volume)
                 {
                     throw new InUseException($"The volume group {found.Name} has {found.LogicalVolumes.Count(candidate => !candidate.IsInternal)} logical volumes, {volume.Name} among them; delete them first.");
@@ -414,7 +421,7 @@ public sealed class LvmLayers : IStorageLayerDriver
                     Description = $"Remove volume group {found.Name}",
                     Action = _host.Tool.Action("vgremove", found.Name),
                     Risk = StorageRisk.Reversible,
-                    Before = Same(found.PhysicalVolumes.Where(member => !member.Missing)),
+                    Before = Same(found.PhysicalVolumes),
                     After = new($"there is no volume group {found.Uuid}", async token => (await ReportAsync(token).ConfigureAwait(false)).Find(found.Uuid) is null ? null : "there is"),
                     Undo = new(_host.Tool.Action("vgcreate", ["--setautoactivation", "n", found.Name, .. found.PhysicalVolumes.Select(member => member.Name)])),
                 });
@@ -438,11 +445,6 @@ public sealed class LvmLayers : IStorageLayerDriver
         if (found is not null && LogicalVolumeName.Parse(found.Name) is { } disk)
         {
             throw new InUseException($"The logical volume {group.Name}/{found.Name} belongs to disk {disk.Disk}; it is worked on through its storage link.");
-        }
-
-        if (order.Verb is not (StorageVerb.Attach or StorageVerb.Detach))
-        {
-            _host.DemandWritable(group, shared: false);
         }
 
         switch (order.Verb)
@@ -488,6 +490,7 @@ public sealed class LvmLayers : IStorageLayerDriver
                 : throw new StorageException($"There is a logical volume {group.Name}/{name} already: {kind}, {new DataSize(found.Size)}.");
         }
 
+        _host.DemandWritable(group, shared: false);
         if (order.Kind != LogicalVolumeKind.Thick && !_host.Tool.HasDeviceMapper)
         {
             throw new StorageException("Thin pools and thin volumes need device-mapper, which is not used on this host.");
@@ -574,6 +577,7 @@ public sealed class LvmLayers : IStorageLayerDriver
 
         if (LogicalVolumeName.GrowingFrom(volume) is { } from)
         {
+            _host.DemandWritable(group, shared: false);
             yield return Zero(path, from, volume.Size - from, "that an interrupted growing shows no old data");
             yield return MarkGrown(group, volume.Name, from);
         }
@@ -627,6 +631,7 @@ public sealed class LvmLayers : IStorageLayerDriver
             return LogicalVolumeName.GrowingFrom(volume) is null ? Nothing(title) : Plan(title, [.. AttachSteps(order, group, volume)]);
         }
 
+        _host.DemandWritable(group, shared: false);
         if (bytes < volume.Size)
         {
             throw new InvalidFieldException("size", order.Layer.Size.ToString(), $"{group.Name}/{volume.Name} has {new DataSize(volume.Size)}, and volumes are never made smaller.");
@@ -720,6 +725,7 @@ public sealed class LvmLayers : IStorageLayerDriver
     private StoragePlan PlanLvDelete(StorageOrder order, LvmVolumeGroup group, LvmLogicalVolume volume)
     {
         var title = $"Delete logical volume {group.Name}/{volume.Name}";
+        _host.DemandWritable(group, shared: false);
         if (volume.IsThinPool && group.LogicalVolumes.FirstOrDefault(candidate => candidate.Pool == volume.Name) is { } thin)
         {
             throw new InUseException($"The thin pool {group.Name}/{volume.Name} has volumes, {thin.Name} among them; delete them first.");

@@ -221,6 +221,59 @@ public sealed class LvmLayersTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_shared_volume_group_is_changed_by_its_one_writer_alone()
+    {
+        await MakeGroupAsync(2);
+        await Layers.ExecuteAsync(Lv(StorageVerb.Create, Host.Group, 8), cancellationToken: Token);
+        await Host.LvmAsync("vgchange", "--addtag", "pengx.writer.host1", Host.Group);
+        await using (var stream = File.OpenWrite(LoopDevice.BackingOf(Host.Devices[0])!))
+        {
+            stream.SetLength(192L << 20);
+        }
+
+        await LoopDevice.RunAsync("losetup", "--set-capacity", Host.Devices[0]);
+        LvmLayers other = new(Host.Runner, new()
+        {
+            Activation = Host.Options.Activation,
+            SystemDirectory = Host.Options.SystemDirectory,
+            LeaseDirectory = Host.Options.LeaseDirectory,
+            HostName = "host2",
+        });
+        async Task RefusesAsync(LvmLayers layers, StorageOrder order, string writer)
+        {
+            var refused = await Assert.ThrowsAsync<StorageException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+            Assert.Contains($"The volume group {Host.Group} is changed by host {writer} alone", refused.Message, StringComparison.Ordinal);
+        }
+
+        foreach (var order in new[]
+        {
+            Lv(StorageVerb.Create, Host.Group, 8) with { Name = "more" },
+            Lv(StorageVerb.Resize, Host.Group, 16),
+            Lv(StorageVerb.Delete, Host.Group, 0),
+            Vg(StorageVerb.Resize, [Host.Devices[0]]),
+            Vg(StorageVerb.Delete, []),
+            Pv(StorageVerb.Resize, Host.Devices[0]),
+        })
+        {
+            await RefusesAsync(other, order, "host1");
+        }
+
+        // It may use what is there: that changes nothing, unless there is something to finish.
+        Assert.False((await other.ExecuteAsync(Lv(StorageVerb.Detach, Host.Group, 0), cancellationToken: Token))!.Attached);
+        Assert.True((await other.ExecuteAsync(Lv(StorageVerb.Create, Host.Group, 8), cancellationToken: Token))!.Attached);
+        await Host.LvmAsync("lvchange", "--addtag", "pengx.grow.0", $"{Host.Group}/data");
+        await RefusesAsync(other, Lv(StorageVerb.Attach, Host.Group, 0), "host1");
+
+        // Two writers are none.
+        await Host.LvmAsync("vgchange", "--addtag", "pengx.writer.host2", Host.Group);
+        await RefusesAsync(Layers, Lv(StorageVerb.Delete, Host.Group, 0), "host2");
+        await Host.LvmAsync("vgchange", "--deltag", "pengx.writer.host2", Host.Group);
+        await Layers.ExecuteAsync(Lv(StorageVerb.Resize, Host.Group, 16), cancellationToken: Token);
+        Assert.Null(await Layers.ExecuteAsync(Lv(StorageVerb.Delete, Host.Group, 0), cancellationToken: Token));
+        Assert.Null(await Layers.ExecuteAsync(Vg(StorageVerb.Delete, []), cancellationToken: Token));
+    }
+
+    [Fact]
     public async Task A_failure_takes_the_volume_back()
     {
         await MakeGroupAsync(1);
