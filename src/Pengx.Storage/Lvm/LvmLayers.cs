@@ -516,7 +516,8 @@ public sealed class LvmLayers : IStorageLayerDriver
                 {
                     LogicalVolumeKind.ThinPool => _host.MakePool(group, name, bytes),
                     LogicalVolumeKind.Thin => _host.MakeThin(group, PoolFor(order, group), name, bytes, [LogicalVolumeName.Tag]),
-                    _ => _host.MakeThick(group, name, bytes, [LogicalVolumeName.Tag]),
+                    // Marked as growing from nothing: a crash before the zeroing has ended must not be forgotten.
+                    _ => _host.MakeThick(group, name, bytes, [LogicalVolumeName.Tag, LogicalVolumeName.Growing(0)]),
                 },
                 Risk = StorageRisk.Reversible,
                 Before = [new($"there is no logical volume {group.Name}/{name}", async token => (await ReportAsync(token).ConfigureAwait(false)).Find(group.Uuid)?.Find(name) is null ? null : "there is")],
@@ -542,12 +543,15 @@ public sealed class LvmLayers : IStorageLayerDriver
             steps.Add(Activate(group, name));
             if (order.Kind == LogicalVolumeKind.Thick)
             {
-                steps.Add(Zero(path, 0, bytes, "that no old data shows"));
+                steps.AddRange(Finish(order, group, name, 0, bytes, "that no old data shows"));
+            }
+            else if (order.Layer.MountPoint is not null)
+            {
+                steps.Add(_fileSystems.Format(path, order.FileSystem!));
             }
 
             if (order.Layer.MountPoint is { } point)
             {
-                steps.Add(_fileSystems.Format(path, order.FileSystem!));
                 steps.Add(_fileSystems.Mount(path, point, order.FileSystem));
             }
         }
@@ -578,8 +582,10 @@ public sealed class LvmLayers : IStorageLayerDriver
         if (LogicalVolumeName.GrowingFrom(volume) is { } from)
         {
             _host.DemandWritable(group, shared: false);
-            yield return Zero(path, from, volume.Size - from, "that an interrupted growing shows no old data");
-            yield return MarkGrown(group, volume.Name, from);
+            foreach (var step in Finish(order, group, volume.Name, from, volume.Size, "that what was interrupted shows no old data"))
+            {
+                yield return step;
+            }
         }
 
         if (order.Layer.MountPoint is { } point && (_fileSystems.Find(point) is not { } mount || mount.Number != Posix.FindDeviceNumber(path)))
@@ -696,8 +702,7 @@ public sealed class LvmLayers : IStorageLayerDriver
             }
             else if (zeroes)
             {
-                steps.Add(Zero(device, from, bytes - from, "that no old data shows"));
-                steps.Add(MarkGrown(group, volume.Name, from));
+                steps.AddRange(Finish(order, group, volume.Name, from, bytes, "that no old data shows"));
             }
         }
 
@@ -756,6 +761,20 @@ public sealed class LvmLayers : IStorageLayerDriver
                 (await ReportAsync(token).ConfigureAwait(false)).Find(group.Uuid)?.LogicalVolumes.Any(candidate => candidate.Uuid == volume.Uuid) == true ? "there is" : null),
         });
         return Plan(title, [.. steps]);
+    }
+
+    /// <summary>Zeroes the new part of a thick volume and takes the mark off. A new volume gets its file system before that: one
+    /// without a mark is whole and never formatted, one with it was never mounted and is begun anew.</summary>
+    private IEnumerable<StorageStep> Finish(StorageOrder order, LvmVolumeGroup group, string name, long from, long bytes, string why)
+    {
+        var path = $"/dev/{group.Name}/{name}";
+        yield return Zero(path, from, bytes - from, why);
+        if (from == 0 && order.Layer.MountPoint is not null)
+        {
+            yield return _fileSystems.Format(path, order.FileSystem ?? throw new InvalidFieldException("filesystem", null, $"the making of {group.Name}/{name} was interrupted, and it needs one."));
+        }
+
+        yield return MarkGrown(group, name, from);
     }
 
     private StorageStep MarkGrown(LvmVolumeGroup group, string name, long from) => new()

@@ -221,6 +221,78 @@ public sealed class LvmLayersTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_plan_of_a_new_volume_marks_it_until_it_is_whole()
+    {
+        await MakeGroupAsync(1);
+        var order = Mounted(Lv(StorageVerb.Create, Host.Group, 32), "/mnt");
+        var steps = (await Layers.PlanAsync(order, Token)).Steps;
+
+        Assert.Contains("--addtag pengx --addtag pengx.grow.0 ", steps[0].Action.ToString(), StringComparison.Ordinal);
+        Assert.Equal(
+            [
+                $"Make volume {Host.Group}/data of 32 MiB",
+                $"Activate {Host.Group}/data",
+                $"Zero /dev/{Host.Group}/data from byte 0 on, so that no old data shows",
+                $"Make an ext4 file system on /dev/{Host.Group}/data",
+                $"Mark {Host.Group}/data as grown",
+                $"Mount /dev/{Host.Group}/data at /mnt",
+            ],
+            steps.Select(step => step.Description));
+    }
+
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(2, false)]
+    [InlineData(3, false)]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
+    [InlineData(3, true)]
+    [InlineData(4, true)]
+    [InlineData(5, true)]
+    public async Task A_making_that_was_interrupted_is_finished_by_ordering_it_again(int after, bool mounted)
+    {
+        await MakeGroupAsync(1);
+        var point = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        try
+        {
+            var order = Lv(StorageVerb.Create, Host.Group, 16);
+            order = mounted ? Mounted(order, point) : order;
+            var plan = await Layers.PlanAsync(order, Token);
+            await new StoragePlanExecutor(Host.Runner).ExecuteAsync(plan with { Steps = [.. plan.Steps.Take(after)] }, Token);
+
+            // Until it was zeroed, the volume shows what another has left there.
+            var group = (await Host.ReportAsync())!;
+            var path = await new LvmHost(Host.Runner, Host.Options).Activation.ActivateAsync(group, group.Find("data")!, Token);
+            if (after < 3)
+            {
+                await using FileStream stream = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+                await stream.WriteAsync(Enumerable.Repeat((byte)7, 16 << 20).ToArray(), Token);
+                stream.Flush(flushToDisk: true);
+            }
+
+            Assert.True((await Layers.ExecuteAsync(order, cancellationToken: Token))!.Attached);
+            Assert.Equal(-1, (await File.ReadAllBytesAsync(path, Token)).AsSpan().IndexOf(Enumerable.Repeat((byte)7, 512).ToArray()));
+            Assert.Equal(mounted, await new VolumeWipe(Host.Runner, Host.Options).FindDataAsync(path, 0, 16 << 20, Token));
+            Assert.Equal(["pengx"], (await Host.ReportAsync())!.Find("data")!.Tags);
+            Assert.Empty((await Layers.PlanAsync(order, Token)).Steps);
+
+            // What is whole is attached by another order, and keeps what it holds.
+            if (mounted)
+            {
+                await File.WriteAllTextAsync(Path.Combine(point, "file"), "content", Token);
+                await Layers.ExecuteAsync(order with { Verb = StorageVerb.Detach }, cancellationToken: Token);
+                await Layers.ExecuteAsync(order, cancellationToken: Token);
+                Assert.Equal("content", await File.ReadAllTextAsync(Path.Combine(point, "file"), Token));
+            }
+        }
+        finally
+        {
+            await new ProcessRunner().RunAsync(new() { FileName = "umount", Arguments = ["--quiet", point] }, Token);
+            Directory.Delete(point);
+        }
+    }
+
+    [Fact]
     public async Task A_shared_volume_group_is_changed_by_its_one_writer_alone()
     {
         await MakeGroupAsync(2);
@@ -342,6 +414,8 @@ public sealed class LvmLayersTests : IAsyncLifetime
         Name = "data",
         Layer = new() { Id = 3, Pm = PmId.New(), Category = StorageCategory.LogicalVolume, VolumeGroupId = group, Size = DataSize.FromMiB(megabytes) },
     };
+
+    private static StorageOrder Mounted(StorageOrder order, string point) => order with { FileSystem = "ext4", Layer = order.Layer with { MountPoint = point } };
 
     private StorageOrder Vg(StorageVerb verb, IEnumerable<string> members) => new()
     {
