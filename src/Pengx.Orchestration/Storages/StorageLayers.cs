@@ -93,7 +93,11 @@ public sealed class StorageLayers
             nodes.Add(node with { Storage = id, Id = await _place.Store.ReadAsync(session => session.Ocfs2Nodes.NextIdAsync(cancellationToken), cancellationToken).ConfigureAwait(false) });
         }
 
-        await StorageSecrets.ForgetLeftAsync(_options.SecretDirectory, _journal, _place.Now - s_admission, cancellationToken).ConfigureAwait(false);
+        if (request.ChapSecret is not null)
+        {
+            await StorageSecrets.ForgetLeftAsync(_options.SecretDirectory, _journal, _place.Now - s_admission, cancellationToken).ConfigureAwait(false);
+        }
+
         order = order with { Layer = order.Layer with { Id = id }, Nodes = nodes, ChapSecretFile = StorageSecrets.Keep(_options.SecretDirectory, request.ChapSecret) };
         try
         {

@@ -34,7 +34,7 @@ internal static class StorageSecrets
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new StorageException($"The directory for secrets, {directory}, cannot be used: {error.Message}", error);
+            throw Unusable(directory, error);
         }
     }
 
@@ -52,14 +52,10 @@ internal static class StorageSecrets
     /// <param name="journal">The operations.</param>
     /// <param name="before">Younger ones may be of operations that are just being journaled.</param>
     /// <param name="cancellationToken">Ends the call.</param>
+    /// <exception cref="StorageException">The directory cannot be read, or nothing removed from it.</exception>
     public static async Task ForgetLeftAsync(string directory, IOperationJournal journal, DateTimeOffset before, CancellationToken cancellationToken)
     {
-        if (!Directory.Exists(directory))
-        {
-            return;
-        }
-
-        var left = Directory.EnumerateFiles(directory).Where(path => Guid.TryParseExact(Path.GetFileName(path), "N", out _) && File.GetLastWriteTimeUtc(path) < before).ToHashSet();
+        var left = Find(directory, before);
         if (left.Count == 0)
         {
             return;
@@ -81,9 +77,32 @@ internal static class StorageSecrets
             }
         }
 
-        foreach (var path in left)
+        try
         {
-            File.Delete(path);
+            foreach (var path in left)
+            {
+                File.Delete(path);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(directory, error);
         }
     }
+
+    private static HashSet<string> Find(string directory, DateTimeOffset before)
+    {
+        try
+        {
+            return Directory.Exists(directory)
+                ? [.. Directory.EnumerateFiles(directory).Where(path => Guid.TryParseExact(Path.GetFileName(path), "N", out _) && File.GetLastWriteTimeUtc(path) < before)]
+                : [];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(directory, error);
+        }
+    }
+
+    private static StorageException Unusable(string directory, Exception error) => new($"The directory for secrets, {directory}, cannot be used: {error.Message}", error);
 }

@@ -18,8 +18,17 @@ internal sealed class CapacityCache(Workplace place)
         var measurement = _measured.AddOrUpdate(
             storlink.Id,
             _ => Start(),
-            (_, known) => known.Link == (storlink.Link, storlink.Level) && now - known.At < place.Options.CapacityLifetime ? known : Start());
-        return await measurement.Result.Value.WaitAsync(cancellationToken).ConfigureAwait(false);
+            (_, known) => known.Link == (storlink.Link, storlink.Level) && (!known.Result.Value.IsCompleted || now - known.At < place.Options.CapacityLifetime) ? known : Start());
+        var left = measurement.At + place.Options.MeasureTimeout - now;
+        try
+        {
+            return await measurement.Result.Value.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, place.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // It hangs in the kernel and heeds no token; nobody measures that link again before it is back.
+            return null;
+        }
 
         Measurement Start() => new((storlink.Link, storlink.Level), now, new(() => TryMeasureAsync(backend, storlink)));
     }

@@ -177,7 +177,7 @@ internal sealed partial class UserSpaceAttachment(IProcessRunner runner, CephOpt
     }
 
     // Never by asking the path itself: with its daemon gone it answers nothing.
-    private static bool IsMounted(string path) => MountTable.MountPointOf(path, File.ReadLines("/proc/self/mountinfo")) == path;
+    private static bool IsMounted(string path) => MountTable.FindOf(path, File.ReadLines("/proc/self/mountinfo"))?.Point == path;
 
     private static List<string> LoopsOf(string path)
     {

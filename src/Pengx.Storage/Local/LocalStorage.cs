@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
@@ -31,6 +32,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
     private readonly ILogger _logger = logger ?? NullLogger<LocalStorage>.Instance;
     private readonly KeyedLock _locks = new();
+    private readonly ConcurrentDictionary<string, Task> _hanging = new(StringComparer.Ordinal);
 
     /// <summary>How copies are made; tests take the slow ways.</summary>
     internal ImageCopier Copier
@@ -38,6 +40,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         get => _copier;
         init => _copier = value;
     }
+
+    /// <summary>How long looking at a directory may take.</summary>
+    internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <inheritdoc/>
     public bool Serves(Storlink storlink)
@@ -47,7 +52,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     }
 
     /// <inheritdoc/>
-    public Task CheckAsync(Storlink storlink, CancellationToken cancellationToken = default) => InBackground(storlink, () =>
+    public Task CheckAsync(Storlink storlink, CancellationToken cancellationToken = default) => AskAsync(storlink, () =>
     {
         var directory = DirectoryOf(storlink);
         var probe = Path.Combine(directory, $"{ProbePrefix}{Guid.NewGuid():N}");
@@ -71,13 +76,14 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     /// <inheritdoc/>
     public Task<StorlinkCapacity> MeasureAsync(Storlink storlink, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () => Measure(DirectoryOf(storlink)), cancellationToken);
+        AskAsync(storlink, () => Measure(DirectoryOf(storlink)), cancellationToken);
 
     /// <inheritdoc/>
     public async Task<Volume> CreateAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         Validate(spec);
         using var held = await HoldAsync(storlink, spec.Disk, cancellationToken).ConfigureAwait(false);
+        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
         return await Guarded(storlink, () => CreateHeldAsync(storlink, spec, progress, cancellationToken)).ConfigureAwait(false);
     }
 
@@ -85,6 +91,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     public async Task DeleteAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
     {
         using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
+        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
         var clean = await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
         for (var attempt = 1; !clean; attempt++)
         {
@@ -101,12 +108,12 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     /// <inheritdoc/>
     public Task<Volume?> FindAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () => Find(DirectoryOf(storlink), disk, format), cancellationToken);
+        AskAsync(storlink, () => Find(DirectoryOf(storlink), disk, format), cancellationToken);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<VolumeEntry> ListAsync(Storlink storlink, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var entries = await InBackground(storlink, () => Entries(DirectoryOf(storlink)).ToList(), cancellationToken).ConfigureAwait(false);
+        var entries = await AskAsync(storlink, () => Entries(DirectoryOf(storlink)).ToList(), cancellationToken).ConfigureAwait(false);
         foreach (var entry in entries)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -120,6 +127,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     {
         DemandSectors(size, nameof(size));
         using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
+        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
         await Guarded(storlink, async () =>
         {
             var path = PathOf(storlink, disk, format);
@@ -139,7 +147,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     /// <inheritdoc/>
     public Task<DiskLocation> AttachAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, DiskLocation () => new FileLocation(PathOf(storlink, disk, format)), cancellationToken);
+        AskAsync(storlink, DiskLocation () => new FileLocation(PathOf(storlink, disk, format)), cancellationToken);
 
     /// <inheritdoc/>
     public Task DetachAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
@@ -151,7 +159,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     /// <inheritdoc/>
     /// <exception cref="InUseException">A QEMU program has the image open for writing.</exception>
     public Task<Volume> InspectImportAsync(Storlink storlink, DiskId disk, DiskFormat format, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () =>
+        AskAsync(storlink, () =>
         {
             var path = PathOf(storlink, disk, format);
             var allocated = Posix.Status(path)?.Allocated ?? 0;
@@ -230,9 +238,15 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
 
         var directory = link.Length > 1 ? link.TrimEnd('/') : link;
-        if (storlink.Type != StorlinkType.Local && MountTable.MountPointOf(directory, File.ReadLines("/proc/self/mountinfo")) == "/")
+        var mount = MountTable.FindOf(directory, File.ReadLines("/proc/self/mountinfo"));
+        if (storlink.Type != StorlinkType.Local && mount is not { Point: not "/" })
         {
-            throw new StorageException($"Storlink {storlink.Id}: nothing is mounted at {directory}.");
+            throw NotMounted();
+        }
+
+        if (storlink.Type == StorlinkType.Nfs && mount is not { Type: "nfs" or "nfs4" })
+        {
+            throw new StorageException($"Storlink {storlink.Id}: no NFS is mounted at {directory}; it lies on {mount!.Point} ({mount.Type}).");
         }
 
         if (!Directory.Exists(directory))
@@ -242,7 +256,10 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
                 : $"The directory {directory} of storlink {storlink.Id} does not exist.");
         }
 
-        return directory;
+        // So layers leave what they mount on.
+        return File.GetUnixFileMode(directory) == UnixFileMode.None ? throw NotMounted() : directory;
+
+        StorageException NotMounted() => new($"Storlink {storlink.Id}: nothing is mounted at {directory}.");
     }
 
     private static StorlinkCapacity Measure(string directory)
@@ -577,6 +594,35 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         ArgumentNullException.ThrowIfNull(storlink);
         return _locks.EnterAsync($"{storlink.Link.TrimEnd('/')}/{disk}", cancellationToken);
     }
+
+    private Task<string> DemandAnswerAsync(Storlink storlink, CancellationToken cancellationToken) => AskAsync(storlink, () => DirectoryOf(storlink), cancellationToken);
+
+    /// <summary>Looks, for a time: on a server that is away a look takes until the server is back. One thread is left to that, and whoever
+    /// comes next waits for it first.</summary>
+    private Task<T> AskAsync<T>(Storlink storlink, Func<T> look, CancellationToken cancellationToken) => Guarded(storlink, async () =>
+    {
+        if (_hanging.TryGetValue(storlink.Link, out var before))
+        {
+            await AnswerAsync(before).ConfigureAwait(false);
+            _hanging.TryRemove(new(storlink.Link, before));
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+        var asked = Task.Run(look, CancellationToken.None);
+        await AnswerAsync(asked).ConfigureAwait(false);
+        return await asked.ConfigureAwait(false);
+
+        async Task AnswerAsync(Task task)
+        {
+            await task.WaitAsync(Patience, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!task.IsCompleted)
+            {
+                _hanging.TryAdd(storlink.Link, task);
+                cancellationToken.ThrowIfCancellationRequested();
+                throw new UnavailableException($"Storlink {storlink.Id}: {storlink.Link} does not answer within {Patience.TotalSeconds} s.");
+            }
+        }
+    });
 
     private static Task<T> InBackground<T>(Storlink storlink, Func<T> work, CancellationToken cancellationToken) =>
         Guarded(storlink, () => Task.Run(work, cancellationToken));

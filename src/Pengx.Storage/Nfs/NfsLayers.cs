@@ -35,6 +35,9 @@ public sealed class NfsLayers : IStorageLayerDriver
     private const int Port = 2049;
     private const string Protection = "nosuid,nodev,noexec";
 
+    // The words for ESTALE: the server does not know the mount any more, so nothing that waits there can go on.
+    private const string StaleHandle = "Stale file handle";
+
     private readonly IProcessRunner _runner;
     private readonly NfsOptions _options;
     private readonly FileSystemSteps _fileSystems;
@@ -79,15 +82,13 @@ public sealed class NfsLayers : IStorageLayerDriver
         {
             case StorageVerb.Create or StorageVerb.Attach when mount is null:
                 await DemandAnswerAsync(target, order.Layer.MountOptions ?? _options.MountOptions, cancellationToken).ConfigureAwait(false);
-                List<StorageStep> steps = [];
-                if (!Directory.Exists(point))
+                return LayerExecution.Plan(title, [.. _fileSystems.MakePoint(point), Mount(order.Layer, target, point)]);
+            case StorageVerb.Create or StorageVerb.Attach when await StaleAsync(point, cancellationToken).ConfigureAwait(false) is { } stale:
+                if (!stale.Contains(StaleHandle, StringComparison.Ordinal))
                 {
-                    steps.Add(MakePoint(point));
+                    throw new UnavailableException($"The NFS server of {point} does not answer ({stale}). The mount stays: what waits for the server goes on when it is back. Detach the layer to give it up.");
                 }
 
-                steps.Add(Mount(order.Layer, target, point));
-                return LayerExecution.Plan(title, [.. steps]);
-            case StorageVerb.Create or StorageVerb.Attach when await StaleAsync(point, cancellationToken).ConfigureAwait(false) is { } stale:
                 return LayerExecution.Plan(title, Unmount(target, point, lazy: true), Mount(order.Layer, target, point)) with
                 {
                     Warnings = [$"What is mounted at {point} does not answer ({stale}): it is taken off and mounted anew; what has files open there keeps its errors."],
@@ -138,26 +139,12 @@ public sealed class NfsLayers : IStorageLayerDriver
         StorageLayerState NotAnswering(string? why) => new(layer, target, true) { Warnings = [$"The server does not answer: {why}."] };
     }
 
-    // Without its mount nothing but root can write there, and root is told by the mount being looked for first.
-    private static StorageStep MakePoint(string point) => FileSystemSteps.MakeDirectory(point) with
-    {
-        Action = new NativeAction($"mkdir -p {point}, mode 0", _ =>
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(point)!);
-            Directory.CreateDirectory(point, UnixFileMode.None);
-            return Task.CompletedTask;
-        }),
-    };
-
     private StorageStep Mount(StorageLayer layer, string target, string point) => new()
     {
         Description = $"Mount {target} at {point}",
         Action = new ToolAction(new ProcessCommand { FileName = _options.MountNfs, Arguments = [target, point, "-o", $"{layer.MountOptions ?? _options.MountOptions},retry=0,{Protection}"], Timeout = _options.Timeout }),
         Risk = StorageRisk.Reversible,
-        Before = [new($"{point} is an empty directory with nothing mounted", _ => Task.FromResult(
-            _fileSystems.Find(point) is { } mount ? $"{mount.Source} is mounted there"
-            : !Directory.Exists(point) ? "there is no such directory"
-            : Directory.EnumerateFileSystemEntries(point).Any() ? "there is something in it" : null))],
+        Before = [_fileSystems.IsEmpty(point)],
         After = IsMounted(target, point),
         Undo = new(ToolAction.Of("umount", "--", point)) { Needed = IsMounted(target, point) },
     };

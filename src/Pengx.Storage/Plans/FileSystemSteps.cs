@@ -1,8 +1,5 @@
 namespace Pengx.Storage;
 
-/// <summary>A mounted file system as the kernel lists it.</summary>
-internal sealed record Mount(string Point, string Type, string Source, string Number);
-
 /// <summary>The steps that layers with a mount point have in common. What is mounted is read from mountinfo, which answers even
 /// when the file system does not.</summary>
 internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, string mountInfo = "/proc/self/mountinfo")
@@ -10,11 +7,7 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
     private static readonly TimeSpan s_formatTimeout = TimeSpan.FromMinutes(10);
 
     /// <summary>What is mounted at a directory; the last one, where several lie over each other.</summary>
-    public Mount? Find(string point) => File.ReadLines(mountInfo)
-        .Select(line => line.Split(' '))
-        .Where(fields => Array.IndexOf(fields, "-") is > 4 and var dash && dash + 2 < fields.Length)
-        .Select(fields => new Mount(MountTable.Unescape(fields[4]), fields[Array.IndexOf(fields, "-") + 1], fields[Array.IndexOf(fields, "-") + 2], fields[2]))
-        .LastOrDefault(mount => mount.Point == point);
+    public Mount? Find(string point) => MountTable.Read(File.ReadLines(mountInfo)).LastOrDefault(mount => mount.Point == point);
 
     /// <summary>Makes a file system on a device that is proven blank, or whose signature was consented to and wiped before.</summary>
     public StorageStep Format(string device, string type, params IReadOnlyList<StorageCondition> before) => new()
@@ -98,12 +91,48 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
     /// <summary>Makes the directory where it is missing, and mounts a device there that holds the file system.</summary>
     public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type, string? uuid = null)
     {
-        if (!Directory.Exists(point))
+        foreach (var step in MakePoint(DemandPoint(point)))
         {
-            yield return MakeDirectory(DemandPoint(point));
+            yield return step;
         }
 
         yield return type is null ? Mount(device, point, null) : Mount(device, point, type) with { Before = [IsEmpty(point), formats.Holds(device, type, uuid)] };
+    }
+
+    /// <summary>Makes a directory to mount on, or closes one that is there: mode 0 tells that nothing is mounted, and
+    /// <see cref="LocalStorage"/> writes nothing there.</summary>
+    public IEnumerable<StorageStep> MakePoint(string point)
+    {
+        if (!Directory.Exists(point))
+        {
+            yield return MakeDirectory(point) with
+            {
+                Action = new NativeAction($"mkdir -p {point}, mode 0", _ =>
+                {
+                    Directory.CreateDirectory(Path.GetDirectoryName(point)!);
+                    Directory.CreateDirectory(point, UnixFileMode.None);
+                    return Task.CompletedTask;
+                }),
+            };
+        }
+        else if (File.GetUnixFileMode(point) is var mode and not UnixFileMode.None)
+        {
+            yield return new()
+            {
+                Description = $"Close {point} while nothing is mounted there",
+                Action = SetMode(UnixFileMode.None),
+                Risk = StorageRisk.Reversible,
+                Before = [IsEmpty(point)],
+                After = new($"{point} has mode 0", _ => Task.FromResult(File.GetUnixFileMode(point) == UnixFileMode.None ? null : "it has not")),
+                Undo = new(SetMode(mode)),
+            };
+        }
+
+        NativeAction SetMode(UnixFileMode to) => new($"chmod {Convert.ToString((int)to, 8)} {point}", _ =>
+        {
+            File.SetUnixFileMode(point, to);
+            return Task.CompletedTask;
+        });
     }
 
     public static StorageStep MakeDirectory(string point) => new()
@@ -174,7 +203,8 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         : mount.Number == Posix.FindDeviceNumber(device) || mount.Source == device ? null
         : $"{mount.Source} is mounted there"));
 
-    private StorageCondition IsEmpty(string point) => new($"{point} is an empty directory with nothing mounted", _ => Task.FromResult(
+    /// <summary>A plan's condition that a directory can be mounted on.</summary>
+    public StorageCondition IsEmpty(string point) => new($"{point} is an empty directory with nothing mounted", _ => Task.FromResult(
         Find(point) is { } mount ? $"{mount.Source} is mounted there"
         : !Directory.Exists(point) ? "there is no such directory"
         : Directory.EnumerateFileSystemEntries(point).Any() ? "there is something in it" : null));

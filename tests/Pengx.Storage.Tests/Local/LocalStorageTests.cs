@@ -361,6 +361,78 @@ public sealed class LocalStorageTests : IDisposable
     }
 
     [Fact]
+    public async Task A_mount_point_with_nothing_mounted_is_not_written_to()
+    {
+        File.SetUnixFileMode(Storlink.Link, UnixFileMode.None);
+        var disk = DiskId.New();
+        Func<Task>[] uses =
+        [
+            () => _storage.CheckAsync(Storlink, Token),
+            () => _storage.MeasureAsync(Storlink, Token),
+            () => _storage.CreateAsync(Storlink, new() { Disk = disk, Format = DiskFormat.Raw, Size = DataSize.FromMiB(1) }, cancellationToken: Token),
+            () => _storage.DeleteAsync(Storlink, disk, Token),
+        ];
+        foreach (var use in uses)
+        {
+            Assert.Contains("nothing is mounted at", (await Assert.ThrowsAsync<StorageException>(use)).Message, StringComparison.Ordinal);
+        }
+
+        File.SetUnixFileMode(Storlink.Link, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Assert.Empty(_directory.Names());
+    }
+
+    [Fact]
+    public async Task A_link_of_type_NFS_lies_on_NFS()
+    {
+        // Another file system above it, mounted or not, is not the server's.
+        var there = MountTable.Read(File.ReadLines("/proc/self/mountinfo")).First(mount => mount is { Type: "tmpfs" or "proc" or "sysfs", Point: not "/" });
+        var failure = await Assert.ThrowsAsync<StorageException>(() => _storage.CheckAsync(TemporaryStorlink.For(there.Point, StorlinkType.Nfs), Token));
+        Assert.Contains($"no NFS is mounted at {there.Point}", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_file_system_that_stands_still_is_told_in_time()
+    {
+        Requires.That(Environment.IsPrivilegedProcess, "mount", "mounting needs root");
+        var (image, point) = (_directory.PathOf("image"), _directory.PathOf("mnt"));
+        Directory.CreateDirectory(point);
+        await RunAsync("truncate", "-s", "64M", image);
+        await RunAsync("mkfs.ext4", "-q", image);
+        await RunAsync("mount", "-o", "loop", image, point);
+        LocalStorage storage = new(new ProcessRunner()) { Patience = TimeSpan.FromSeconds(1) };
+        var link = TemporaryStorlink.For(point);
+        try
+        {
+            await storage.CheckAsync(link, Token);
+            await RunAsync("fsfreeze", "--freeze", point);
+            try
+            {
+                // What is written there waits in the kernel, as on a server that is away.
+                Assert.Contains("does not answer", (await Assert.ThrowsAsync<UnavailableException>(() => storage.CheckAsync(link, Token))).Message, StringComparison.Ordinal);
+
+                // The next does not hang another thread, though it would be answered.
+                await Assert.ThrowsAsync<UnavailableException>(() => storage.MeasureAsync(link, Token));
+                using CancellationTokenSource brief = new(TimeSpan.FromMilliseconds(100));
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => storage.MeasureAsync(link, brief.Token));
+            }
+            finally
+            {
+                await RunAsync("fsfreeze", "--unfreeze", point);
+            }
+
+            await storage.CheckAsync(link, Token);
+            Assert.Equal(["lost+found"], Directory.EnumerateFileSystemEntries(point).Select(Path.GetFileName));
+        }
+        finally
+        {
+            await RunAsync("umount", point);
+        }
+
+        static async Task RunAsync(string program, params string[] arguments) =>
+            (await new ProcessRunner().RunAsync(new() { FileName = program, Arguments = arguments, Timeout = TimeSpan.FromSeconds(60) })).EnsureSuccess();
+    }
+
+    [Fact]
     public async Task The_capacity_is_the_file_system_s()
     {
         var capacity = await _storage.MeasureAsync(Storlink, Token);

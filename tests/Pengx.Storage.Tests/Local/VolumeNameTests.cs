@@ -50,6 +50,6 @@ public sealed class VolumeNameTests
             @"25 22 0:23 / /with\040blank rw - tmpfs tmpfs rw",
             "short line",
         ];
-        Assert.Equal(expected, MountTable.MountPointOf(path, table));
+        Assert.Equal(expected, MountTable.FindOf(path, table)?.Point);
     }
 }

@@ -78,6 +78,45 @@ public sealed class NfsLayersTests : IDisposable
     }
 
     [Fact]
+    public async Task A_mount_whose_server_is_away_is_left_to_what_waits_there()
+    {
+        using TcpListener server = new(IPAddress.Loopback, 0);
+        server.Start();
+        Directory.CreateDirectory(Point);
+        Mounted("127.0.0.1:/export", "nfs4");
+        WatchingRunner runner = new() { Before = command => throw ProcessFailedException.TimedOut(command, "") };
+        var away = await Assert.ThrowsAsync<UnavailableException>(() => Layers(runner).ExecuteAsync(Order(StorageVerb.Attach, server), cancellationToken: Token));
+        Assert.Contains("goes on when it is back", away.Message, StringComparison.Ordinal);
+        Assert.All(runner.Commands, command => Assert.StartsWith("stat ", command, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_directory_that_is_there_is_closed_before_it_is_mounted_on()
+    {
+        using TcpListener server = new(IPAddress.Loopback, 0);
+        server.Start();
+        Directory.CreateDirectory(Point);
+        var mode = File.GetUnixFileMode(Point);
+        await File.WriteAllTextAsync(MountInfo, "", Token);
+        WatchingRunner runner = new() { Before = command => new(command, 32, "", "mount.nfs: No such device") };
+        var layers = Layers(runner);
+        var plan = await layers.PlanAsync(Order(StorageVerb.Attach, server), Token);
+        Assert.Equal($"chmod 0 {Point}", plan.Steps[0].Action.ToString());
+
+        // What fails leaves it as it was.
+        await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(Order(StorageVerb.Attach, server), cancellationToken: Token));
+        Assert.Equal(mode, File.GetUnixFileMode(Point));
+        runner.Before = command =>
+        {
+            Assert.True(command.FileName != "mount.nfs" || File.GetUnixFileMode(Point) == UnixFileMode.None);
+            Mounted("127.0.0.1:/export", "nfs4");
+            return new(command, 0, command.Arguments.Contains("--file-system") ? "4096 25600 12800\n" : "1\n", "");
+        };
+        Assert.True((await layers.ExecuteAsync(Order(StorageVerb.Attach, server), cancellationToken: Token))!.Attached);
+        Assert.Equal(UnixFileMode.None, File.GetUnixFileMode(Point));
+    }
+
+    [Fact]
     public async Task What_lies_in_an_unmounted_mount_point_is_never_hidden_or_removed()
     {
         using TcpListener server = new(IPAddress.Loopback, 0);
