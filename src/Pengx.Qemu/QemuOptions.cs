@@ -79,6 +79,9 @@ public sealed class QemuOptions
     /// <value>Default 60 seconds.</value>
     public TimeSpan StartTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>How long QEMU may take to answer a command.</summary>
+    internal TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
     /// <summary>How long QEMU may take to end by itself (closing its disks) before SIGTERM, and then SIGKILL, follow.</summary>
     /// <value>Default 10 seconds.</value>
     public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(10);

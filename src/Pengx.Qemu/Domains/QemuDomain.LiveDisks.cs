@@ -15,6 +15,7 @@ internal sealed partial class QemuDomain
     private const string StreamVerb = "pulling up layers of a disk";
 
     private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_settleInterval = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _moves = new(StringComparer.Ordinal);
 
@@ -201,9 +202,9 @@ internal sealed partial class QemuDomain
                 }
             }
         }
-        catch (QmpDisconnectedException)
+        catch (QmpException exception) when (exception is QmpDisconnectedException or QmpTimeoutException { IsOutcomeUnknown: true })
         {
-            // Nobody can say any more whether the guest wrote to the overlays: the definition keeps them, which is right either way.
+            // Nobody can say whether the guest writes to the overlays, now or soon: the definition keeps them, which is right either way.
             isDone = true;
             throw;
         }
@@ -228,7 +229,7 @@ internal sealed partial class QemuDomain
         return false;
     }
 
-    private static async Task<bool> SnapshotAsync(QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction)
+    private async Task<bool> SnapshotAsync(QemuRun run, IQmpClient client, IReadOnlyList<DiskReplacement> left, QmpTransaction transaction)
     {
         try
         {
@@ -239,12 +240,9 @@ internal sealed partial class QemuDomain
         {
             // Commands are carried out in order: the answer to this look tells what became of it.
             var real = await ReadRealAsync(run, client, CancellationToken.None).ConfigureAwait(false);
-            if (left.Any(disk => ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)])))
-            {
-                throw;
-            }
-
-            return true;
+            return !left.Any(disk => ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]))
+                ? true
+                : throw new UnavailableException($"Domain {id}: QEMU did not lay the overlays in time, and has not done it since.", exception);
         }
     }
 
@@ -392,9 +390,10 @@ internal sealed partial class QemuDomain
     private async Task EndAsync(DiskJob begun, DiskReplacement disk, string verb, QmpJobInfo? state, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         var (run, client, layers) = begun;
+        Exception? failure = null;
         if (state is { IsReady: true })
         {
-            await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
+            failure = await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
         }
         else
         {
@@ -415,7 +414,7 @@ internal sealed partial class QemuDomain
                 throw new OperationCanceledException(cancellationToken);
             }
 
-            throw new HypervisorException($"Domain {id}: {verb} failed, {disk.Before.Vdev} keeps its layers: {state.Error ?? "QEMU said no reason"}");
+            throw failure ?? new HypervisorException($"Domain {id}: {verb} failed, {disk.Before.Vdev} keeps its layers: {state.Error ?? "QEMU said no reason"}");
         }
 
         _ = await CloseNodesAsync(client, real.First(known => known.Disk.Vdev == disk.Before.Vdev).Strays, CancellationToken.None).ConfigureAwait(false);
@@ -427,7 +426,8 @@ internal sealed partial class QemuDomain
 
     /// <summary>Lets the guest change over to the layer that took its own in. It stands still meanwhile: from then on until the
     /// definition is written, both layers hold the same, so either is right should QEMU or the host die.</summary>
-    private async Task PivotAsync(QemuRun run, IQmpClient client, QmpJob job, DiskReplacement disk, string verb)
+    /// <returns>Why it did not complete, though the guest may have changed over all the same.</returns>
+    private async Task<Exception?> PivotAsync(QemuRun run, IQmpClient client, QmpJob job, DiskReplacement disk, string verb)
     {
         await job.SetSpeedAsync(0, CancellationToken.None).ConfigureAwait(false);
         var isHeld = run.State == VmState.Running;
@@ -436,16 +436,23 @@ internal sealed partial class QemuDomain
             await HoldAsync(run, client).ConfigureAwait(false);
         }
 
+        var isSettled = false;
         try
         {
-            await CompleteAsync(job, verb).ConfigureAwait(false);
+            var failure = await CompleteAsync(job, verb).ConfigureAwait(false);
             await SettleAsync(run, client, disk).ConfigureAwait(false);
+            isSettled = true;
+            return failure;
         }
         finally
         {
-            if (isHeld)
+            if (isHeld && isSettled)
             {
                 await ReleaseAsync(run, client).ConfigureAwait(false);
+            }
+            else if (isHeld)
+            {
+                _ = SettleInBackgroundAsync(run);
             }
         }
     }
@@ -462,20 +469,25 @@ internal sealed partial class QemuDomain
         }
     }
 
-    private async Task CompleteAsync(QmpJob job, string verb)
+    /// <summary>Lets a job that is ready come to its end, whichever that is.</summary>
+    /// <returns>Why it did not complete. The guest may have changed over all the same; nothing will change it over any more.</returns>
+    private async Task<Exception?> CompleteAsync(QmpJob job, string verb)
     {
         try
         {
             await job.CompleteWithinAsync(s_changeOverTimeout).ConfigureAwait(false);
+            return null;
         }
         catch (QmpJobException exception)
         {
-            throw new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
+            return new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
         }
         catch (TimeoutException exception)
         {
-            throw new HypervisorException(string.Create(
-                CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
+            return await job.QueryAsync(CancellationToken.None).ConfigureAwait(false) is { IsConcluded: false }
+                ? throw new HypervisorException($"Domain {id}: {verb} was given up, and does not end.", exception)
+                : new HypervisorException(string.Create(
+                    CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
         }
     }
 
@@ -533,11 +545,40 @@ internal sealed partial class QemuDomain
     /// <summary>Looks after the changes that a service which is gone had under way, when the run is taken up.</summary>
     private async Task SettleAsync(QemuRun run, CancellationToken cancellationToken)
     {
-        if (run.Client is not { } client || (!run.Record.IsHeld && ChangesOf(run).Count == 0))
+        if (run.Client is { } client && (run.Record.IsHeld || ChangesOf(run).Count > 0)
+            && !await TrySettleAsync(run, client, cancellationToken).ConfigureAwait(false) && run.Record.IsHeld)
         {
-            return;
+            _ = SettleInBackgroundAsync(run);
         }
+    }
 
+    /// <summary>Keeps a guest standing still for as long as nobody can say which image it has: the definition may name the other one,
+    /// and what the guest wrote then would be lost with its QEMU.</summary>
+    private async Task SettleInBackgroundAsync(QemuRun run)
+    {
+        try
+        {
+            while (!await RunVerbAsync(
+                CommitVerb,
+                async token => !ReferenceEquals(Run, run) || !run.Record.IsHeld || (run.Client is { } client && await TrySettleAsync(run, client, token).ConfigureAwait(false)),
+                detached).ConfigureAwait(false))
+            {
+                await Task.Delay(s_settleInterval, environment.Time, detached).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The record says that the guest is held: whoever takes it up next goes on.
+        }
+        catch (Exception exception)
+        {
+            Log.WatchFailed(environment.Logger, id, exception);
+        }
+    }
+
+    /// <returns>Whether it is written down which images the disks have, and a guest that was held goes on.</returns>
+    private async Task<bool> TrySettleAsync(QemuRun run, IQmpClient client, CancellationToken cancellationToken)
+    {
         try
         {
             QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
@@ -549,7 +590,15 @@ internal sealed partial class QemuDomain
                     if (state is { IsReady: true } && run.Record.IsHeld)
                     {
                         // The guest was being changed over, and may be at any moment: it is, before it goes on.
-                        await CompleteAsync(job, CommitVerb).ConfigureAwait(false);
+                        if (await CompleteAsync(job, CommitVerb).ConfigureAwait(false) is { } failure)
+                        {
+                            Log.SettleFailed(environment.Logger, id, failure);
+                        }
+                    }
+                    else if (state is { Status: QmpJobStatus.Waiting or QmpJobStatus.Pending or QmpJobStatus.Aborting } && run.Record.IsHeld)
+                    {
+                        // It ends in a moment, one way or the other.
+                        return false;
                     }
                     else if (state is { IsConcluded: false })
                     {
@@ -559,22 +608,18 @@ internal sealed partial class QemuDomain
 
                 await SettleAsync(run, client, new(change.Before.ToDisk(), change.After.ToDisk())).ConfigureAwait(false);
             }
+
+            if (run.Record.IsHeld)
+            {
+                await ReleaseAsync(run, client).ConfigureAwait(false);
+            }
+
+            return true;
         }
         catch (Exception exception) when (exception is QmpException or PengxException or TimeoutException or IOException or UnauthorizedAccessException)
         {
             Log.SettleFailed(environment.Logger, id, exception);
-        }
-
-        if (run.Record.IsHeld)
-        {
-            try
-            {
-                await ReleaseAsync(run, client).ConfigureAwait(false);
-            }
-            catch (QmpException exception)
-            {
-                Log.SettleFailed(environment.Logger, id, exception);
-            }
+            return false;
         }
     }
 

@@ -123,6 +123,7 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
         new()
         {
             GreetingTimeout = timeout,
+            CommandTimeout = environment.Options.CommandTimeout,
             Logger = environment.Logger,
             TimeProvider = environment.Time,
         },

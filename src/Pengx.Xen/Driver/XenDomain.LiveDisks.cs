@@ -15,10 +15,12 @@ internal sealed partial class XenDomain
     private const string OverlayVerb = "laying overlays on disks";
     private const string CommitVerb = "merging layers of a disk";
     private const string StreamVerb = "pulling up layers of a disk";
+    private const string TakeUpVerb = "seeing to changed disks";
 
     private const int Attempts = 3;
 
     private static readonly TimeSpan s_changeOverTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_takeUpInterval = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _moves = new(StringComparer.Ordinal);
 
@@ -77,14 +79,10 @@ internal sealed partial class XenDomain
         {
             if (_files.ReadRunRecord() is not null)
             {
-                await RunLiveVerbAsync(
-                    "seeing to changed disks",
-                    async token =>
-                    {
-                        await TakeUpCoreAsync(token).ConfigureAwait(false);
-                        return true;
-                    },
-                    cancellationToken).ConfigureAwait(false);
+                if (!await RunLiveVerbAsync(TakeUpVerb, TakeUpCoreAsync, cancellationToken).ConfigureAwait(false))
+                {
+                    _ = TakeUpInBackgroundAsync();
+                }
             }
         }
         catch (Exception exception) when (exception is PengxException or TimeoutException or IOException or UnauthorizedAccessException)
@@ -617,9 +615,10 @@ internal sealed partial class XenDomain
     {
         var (run, lease, layers) = begun;
         var client = lease.Client;
+        Exception? failure = null;
         if (state is { IsReady: true })
         {
-            await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
+            failure = await PivotAsync(run, client, layers.Job, disk, verb).ConfigureAwait(false);
         }
         else
         {
@@ -640,7 +639,7 @@ internal sealed partial class XenDomain
                 throw new OperationCanceledException(cancellationToken);
             }
 
-            throw new HypervisorException($"Domain {id}: {verb} failed, {disk.Before.Vdev} keeps its layers: {state.Error ?? "QEMU said no reason"}");
+            throw failure ?? new HypervisorException($"Domain {id}: {verb} failed, {disk.Before.Vdev} keeps its layers: {state.Error ?? "QEMU said no reason"}");
         }
 
         await CloseNodesAsync(client, real.First(known => known.Disk.Vdev == disk.Before.Vdev).Strays, CancellationToken.None).ConfigureAwait(false);
@@ -652,7 +651,8 @@ internal sealed partial class XenDomain
 
     /// <summary>Lets the guest change over to the layer that took its own in. It stands still meanwhile: from then on until libxl knows,
     /// both layers hold the same, so either is right should QEMU or the host die.</summary>
-    private async Task PivotAsync(XenRun run, IQmpClient client, QmpJob job, DiskReplacement disk, string verb)
+    /// <returns>Why it did not complete, though the guest may have changed over all the same.</returns>
+    private async Task<Exception?> PivotAsync(XenRun run, IQmpClient client, QmpJob job, DiskReplacement disk, string verb)
     {
         await job.SetSpeedAsync(0, CancellationToken.None).ConfigureAwait(false);
         var now = await ReadRunAsync(CancellationToken.None).ConfigureAwait(false);
@@ -664,16 +664,23 @@ internal sealed partial class XenDomain
             throw new HypervisorException($"Domain {id}: {verb} was given up: its guest is leaving.");
         }
 
+        var isSettled = false;
         try
         {
-            await CompleteAsync(job, verb).ConfigureAwait(false);
+            var failure = await CompleteAsync(job, verb).ConfigureAwait(false);
             await SettleAsync(run, client, disk).ConfigureAwait(false);
+            isSettled = true;
+            return failure;
         }
         finally
         {
-            if (isHeld)
+            if (isHeld && (isSettled || !HasQemu))
             {
                 await ReleaseAsync(run).ConfigureAwait(false);
+            }
+            else if (isHeld)
+            {
+                _ = TakeUpInBackgroundAsync();
             }
         }
     }
@@ -690,20 +697,25 @@ internal sealed partial class XenDomain
         }
     }
 
-    private async Task CompleteAsync(QmpJob job, string verb)
+    /// <summary>Lets a job that is ready come to its end, whichever that is.</summary>
+    /// <returns>Why it did not complete. The guest may have changed over all the same; nothing will change it over any more.</returns>
+    private async Task<Exception?> CompleteAsync(QmpJob job, string verb)
     {
         try
         {
             await job.CompleteWithinAsync(s_changeOverTimeout).ConfigureAwait(false);
+            return null;
         }
         catch (QmpJobException exception)
         {
-            throw new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
+            return new HypervisorException($"Domain {id}: {verb} failed: {exception.Error ?? exception.Message}", exception);
         }
         catch (TimeoutException exception)
         {
-            throw new HypervisorException(string.Create(
-                CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
+            return await job.QueryAsync(CancellationToken.None).ConfigureAwait(false) is { IsConcluded: false }
+                ? throw new HypervisorException($"Domain {id}: {verb} was given up, and does not end.", exception)
+                : new HypervisorException(string.Create(
+                    CultureInfo.InvariantCulture, $"Domain {id}: {verb} was given up: the guest could not change over within {s_changeOverTimeout.TotalSeconds} s."), exception);
         }
     }
 
@@ -759,21 +771,47 @@ internal sealed partial class XenDomain
         }
     }
 
-    private async Task TakeUpCoreAsync(CancellationToken cancellationToken)
+    // Without its QEMU a guest writes nothing more, and nothing changes it over.
+    private bool HasQemu => XenProcesses.FindQemus(_files).Count > 0;
+
+    /// <summary>Keeps a guest standing still for as long as nobody can say which image it has: what is stored may name the other one,
+    /// and what the guest wrote then would be lost when it ends or reboots.</summary>
+    private async Task TakeUpInBackgroundAsync()
+    {
+        try
+        {
+            while (!await RunLiveVerbAsync(TakeUpVerb, TakeUpCoreAsync, detached).ConfigureAwait(false))
+            {
+                await Task.Delay(s_takeUpInterval, environment.Time, detached).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The record says that the guest is held: whoever takes it up next goes on.
+        }
+        catch (Exception exception)
+        {
+            Log.SettleFailed(environment.Logger, id, exception);
+        }
+    }
+
+    /// <returns>Whether it is stored which images the disks have; otherwise the guest is still held.</returns>
+    private async Task<bool> TakeUpCoreAsync(CancellationToken cancellationToken)
     {
         if (_files.ReadRunRecord() is not { } record)
         {
-            return;
+            return true;
         }
 
         if (await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false) is not { IsAlive: true } run)
         {
             // What is stored is the truth of a change whose domain has ended.
             await _files.WriteRunRecordAsync(record with { IsHeld = false, Changes = [] }).ConfigureAwait(false);
-            return;
+            return true;
         }
 
         var isHeld = record.IsHeld && record.Domain == run.Domain;
+        var isSettled = true;
         try
         {
             var lease = await OpenMonitorAsync(cancellationToken).ConfigureAwait(false);
@@ -788,7 +826,16 @@ internal sealed partial class XenDomain
                         if (state is { IsReady: true } && isHeld)
                         {
                             // The guest was being changed over, and may be at any moment: it is, before it goes on.
-                            await CompleteAsync(job, CommitVerb).ConfigureAwait(false);
+                            if (await CompleteAsync(job, CommitVerb).ConfigureAwait(false) is { } failure)
+                            {
+                                Log.SettleFailed(environment.Logger, id, failure);
+                            }
+                        }
+                        else if (state is { Status: QmpJobStatus.Waiting or QmpJobStatus.Pending or QmpJobStatus.Aborting })
+                        {
+                            // It ends in a moment, one way or the other.
+                            isSettled = false;
+                            continue;
                         }
                         else if (state is { IsConcluded: false })
                         {
@@ -803,12 +850,16 @@ internal sealed partial class XenDomain
         catch (Exception exception) when (exception is QmpException or XenstoreException or PengxException or TimeoutException)
         {
             Log.SettleFailed(environment.Logger, id, exception);
+            isSettled = false;
         }
 
-        if (isHeld)
+        if (isHeld && (isSettled || !HasQemu))
         {
             await ReleaseAsync(run).ConfigureAwait(false);
+            return true;
         }
+
+        return !isHeld;
     }
 
     /// <summary>Writes down which of its two selves a disk really is.</summary>

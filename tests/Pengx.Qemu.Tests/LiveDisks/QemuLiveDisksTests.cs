@@ -248,6 +248,49 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_overlay_that_a_stalled_disk_delays_is_in_the_definition_before_the_guest_writes_to_it()
+    {
+        var stalling = await MountImageAsync();
+        _host.Options.CommandTimeout = TimeSpan.FromSeconds(2);
+        await using var driver = await _host.StartDriverAsync(Token);
+        Assert.True(driver.TryGetFeature<ILiveDisks>(out var live));
+        var bottom = DiskId.New();
+        var path = Path.Combine(stalling, $"{bottom}.raw");
+        await using (var file = File.Create(path))
+        {
+            file.SetLength(2 * 1024 * 1024);
+        }
+
+        var definition = _host.CreateBootable(QemuTestHost.DiskOf(bottom, path, "xvdb"));
+        var id = definition.Id;
+        await driver.Domains.DefineAsync(definition, Token);
+        await driver.Domains.StartAsync(id, Token);
+        await using var counter = await CounterAsync(driver, id);
+        var overlay = await OverlayAsync(definition.Disks[1]);
+        await RunAsync("fsfreeze", "--freeze", stalling);
+        try
+        {
+            // A write of the guest's is under way, which the instant of the overlay has to wait for.
+            await Task.Delay(500, Token);
+            var failure = await Assert.ThrowsAsync<UnavailableException>(() => live.OverlayAsync(id, [overlay], cancellationToken: Token));
+            Assert.Contains("did not answer", failure.Message, StringComparison.Ordinal);
+            Assert.Equal(overlay.After, (await driver.Domains.FindDefinitionAsync(id, Token))?.Disks[1]);
+        }
+        finally
+        {
+            await RunAsync("fsfreeze", "--unfreeze", stalling);
+        }
+
+        // QEMU does it now, long after it was given up, and dies before anybody looks.
+        var last = await counter.FlushAnotherAsync();
+        await KillAsync(id);
+        await driver.Domains.WaitUntilStoppedAsync(id, Token).WaitAsync(QemuTestHost.Patience, Token);
+        var left = (await driver.Domains.FindDefinitionAsync(id, Token))!.Disks[1];
+        Assert.True(await _images.ReadNewestAsync(overlay.After.Layers[0], Token) > await _images.ReadNewestAsync(overlay.Before.Layers[0], Token), "the guest was never on the overlay");
+        Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last);
+    }
+
+    [Fact]
     public async Task A_merge_outlives_its_service_and_whoever_asks_again_takes_it_up()
     {
         DomainId id;
@@ -501,6 +544,21 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         _mounts.Add(path);
         return path;
     }
+
+    /// <summary>A file system that can be frozen: what is written there waits then.</summary>
+    private async Task<string> MountImageAsync()
+    {
+        Requires.That(Environment.IsPrivilegedProcess, "mount", "a file system cannot be mounted here");
+        var (image, path) = (_host.PathOf("ext4"), Directory.CreateDirectory(_host.PathOf("stalling")).FullName);
+        await RunAsync("truncate", "-s", "64M", image);
+        await RunAsync("mkfs.ext4", "-q", image);
+        await RunAsync("mount", "-o", "loop", image, path);
+        _mounts.Add(path);
+        return path;
+    }
+
+    private static async Task RunAsync(string program, params string[] arguments) => (await new ProcessRunner().RunAsync(
+        new() { FileName = Requires.Find(program) ?? program, Arguments = arguments, Timeout = TimeSpan.FromSeconds(60) }, CancellationToken.None)).EnsureSuccess();
 
     /// <summary>What a host that dies now would find: the numbers that were flushed, and the disk of the definition as it lies on disk.</summary>
     private (long Newest, DomainDisk Disk) PictureOf(DomainId id)
