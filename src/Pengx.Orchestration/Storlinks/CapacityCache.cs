@@ -30,7 +30,7 @@ internal sealed class CapacityCache(Workplace place)
             return null;
         }
 
-        Measurement Start() => new((storlink.Link, storlink.Level), now, new(() => TryMeasureAsync(backend, storlink)));
+        Measurement Start() => new((storlink.Link, storlink.Level), now, new(() => Task.Run(() => TryMeasureAsync(backend, storlink), CancellationToken.None)));
     }
 
     private async Task<StorlinkCapacity?> TryMeasureAsync(IStorageBackend backend, Storlink storlink)

@@ -62,6 +62,34 @@ public sealed class StorlinkAndTemplateTests
     }
 
     [Fact]
+    public async Task A_storlink_that_hangs_holds_no_list_up_and_is_asked_once()
+    {
+        await using var world = await World.StartedAsync(options => (options.CapacityLifetime, options.MeasureTimeout) = (TimeSpan.Zero, TimeSpan.FromMilliseconds(200)));
+        await world.AddStorlinkAsync();
+        using ManualResetEventSlim back = new();
+        var asked = 0;
+        world.Storage.BeforeNext(
+            nameof(IStorageBackend.MeasureAsync),
+            () =>
+            {
+                asked++;
+                back.Wait(Token);
+            },
+            times: 3);
+        for (var list = 0; list < 3; list++)
+        {
+            Assert.Null(Assert.Single(await world.Storlinks.ListAsync(Token)).Capacity);
+        }
+
+        Assert.Equal(1, asked);
+        back.Set();
+        while (Assert.Single(await world.Storlinks.ListAsync(Token)).Capacity is null)
+        {
+            await Task.Delay(10, Token);
+        }
+    }
+
+    [Fact]
     public async Task Own_and_shared_storlinks_are_listed_and_all_on_demand()
     {
         await using var world = await World.StartedAsync();
