@@ -323,7 +323,7 @@ internal sealed partial class QemuDomain
         {
             // Its QEMU ended, or does not answer: as long as it is there, the guest may stand in it.
             Log.SettleFailed(environment.Logger, id, exception);
-            _ = SettleInBackgroundAsync(s_monitorRetry);
+            _ = SettleMoveInBackgroundAsync(s_monitorRetry);
         }
         finally
         {
@@ -410,10 +410,10 @@ internal sealed partial class QemuDomain
             return;
         }
 
-        _ = SettleInBackgroundAsync(TimeSpan.Zero);
+        _ = SettleMoveInBackgroundAsync(TimeSpan.Zero);
     }
 
-    private async Task SettleInBackgroundAsync(TimeSpan pause)
+    private async Task SettleMoveInBackgroundAsync(TimeSpan pause)
     {
         try
         {
