@@ -285,6 +285,11 @@ public sealed class TransportTests : IAsyncLifetime
             {
                 await Task.Yield();
             }
+            catch (QmpProtocolException exception) when (exception.Message.Contains("second greeting", StringComparison.Ordinal) && !_processes[^1].HasExited)
+            {
+                // Whoever comes while a monitor is being set up may be greeted twice; such a session is of no use.
+                await Task.Yield();
+            }
         }
     }
 }
