@@ -75,19 +75,9 @@ internal sealed partial class XenDomain
     /// <param name="cancellationToken">Gives up.</param>
     public async Task TakeUpAsync(CancellationToken cancellationToken)
     {
-        try
+        if (!await TryTakeUpAsync(cancellationToken).ConfigureAwait(false))
         {
-            if (_files.ReadRunRecord() is not null)
-            {
-                if (!await RunLiveVerbAsync(TakeUpVerb, TakeUpCoreAsync, cancellationToken).ConfigureAwait(false))
-                {
-                    _ = TakeUpInBackgroundAsync();
-                }
-            }
-        }
-        catch (Exception exception) when (exception is PengxException or TimeoutException or IOException or UnauthorizedAccessException)
-        {
-            Log.SettleFailed(environment.Logger, id, exception);
+            _ = TakeUpInBackgroundAsync();
         }
     }
 
@@ -780,7 +770,7 @@ internal sealed partial class XenDomain
     {
         try
         {
-            while (!await RunLiveVerbAsync(TakeUpVerb, TakeUpCoreAsync, detached).ConfigureAwait(false))
+            while (!await TryTakeUpAsync(detached).ConfigureAwait(false))
             {
                 await Task.Delay(s_takeUpInterval, environment.Time, detached).ConfigureAwait(false);
             }
@@ -792,6 +782,27 @@ internal sealed partial class XenDomain
         catch (Exception exception)
         {
             Log.SettleFailed(environment.Logger, id, exception);
+        }
+    }
+
+    /// <returns>Whether the guest is not held any more.</returns>
+    private async Task<bool> TryTakeUpAsync(CancellationToken cancellationToken)
+    {
+        var isHeld = false;
+        try
+        {
+            if (_files.ReadRunRecord() is not { } record)
+            {
+                return true;
+            }
+
+            isHeld = record.IsHeld;
+            return await RunLiveVerbAsync(TakeUpVerb, TakeUpCoreAsync, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is PengxException or TimeoutException or IOException or UnauthorizedAccessException)
+        {
+            Log.SettleFailed(environment.Logger, id, exception);
+            return !isHeld;
         }
     }
 
