@@ -26,11 +26,11 @@ public sealed class StorageLayers
     internal StorageLayers(
         Workplace place, HostWorkflows workflows, IOperations operations, StorageLayerDrivers drivers, IOperationJournal journal, StorageLayerOptions options)
     {
+        _journal = journal;
         _place = place;
         _workflows = workflows;
         _operations = operations;
         _drivers = drivers;
-        _journal = journal;
         _options = options;
     }
 

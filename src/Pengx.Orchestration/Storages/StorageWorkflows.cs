@@ -41,12 +41,10 @@ internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers dri
         var found = await Drivers.Get(order.Layer.Category).ExecuteAsync(order, null, cancellationToken).ConfigureAwait(false);
 
         // Only DRBD is not attached by its creation: it waits as a secondary for its peers.
-        if (verb == StorageVerb.Attach || (verb == StorageVerb.Create && order.Layer.Category != StorageCategory.Drbd))
+        var attaches = verb == StorageVerb.Attach || (verb == StorageVerb.Create && order.Layer.Category != StorageCategory.Drbd);
+        if (attaches && found?.Attached != true)
         {
-            if (found?.Attached != true)
-            {
-                throw new StorageException($"Storage {order.Layer.Id} ({found?.Name ?? "not there"}) is not attached{string.Concat((found?.Warnings ?? []).Select(warning => $": {warning}"))}");
-            }
+            throw new StorageException($"Storage {order.Layer.Id} ({found?.Name ?? "not there"}) is not attached{string.Concat((found?.Warnings ?? []).Select(warning => $": {warning}"))}");
         }
 
         if (found is not null)

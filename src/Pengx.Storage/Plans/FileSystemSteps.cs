@@ -9,15 +9,16 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
     /// <summary>What is mounted at a directory; the last one, where several lie over each other.</summary>
     public Mount? Find(string point) => MountTable.Read(File.ReadLines(mountInfo)).LastOrDefault(mount => mount.Point == point);
 
-    /// <summary>Makes a file system on a device that is proven blank, or whose signature was consented to and wiped before.</summary>
-    public StorageStep Format(string device, string type, params IReadOnlyList<StorageCondition> before) => new()
+    /// <summary>Makes a file system, with a UUID that was chosen for it where there is one, on a device that is proven blank, or whose
+    /// signature was consented to and wiped before.</summary>
+    public StorageStep Format(string device, string type, string? uuid = null, params IReadOnlyList<StorageCondition> before) => new()
     {
         Description = $"Make an {type} file system on {device}",
-        Action = new ToolAction(new ProcessCommand { FileName = $"mkfs.{DemandType(type)}", Arguments = ["-q", device], Timeout = s_formatTimeout }),
+        Action = new ToolAction(new ProcessCommand { FileName = $"mkfs.{DemandType(type)}", Arguments = ["-q", .. Identity(type, uuid), device], Timeout = s_formatTimeout }),
         Risk = StorageRisk.Destructive,
         Before = [.. before, new($"{device} is blank", async token =>
             await formats.ProbeAsync(devices.Inspect(device), token).ConfigureAwait(false) is { Content: not DeviceContent.Blank } probe ? probe.Text : null)],
-        After = formats.Holds(device, type),
+        After = formats.Holds(device, type, uuid),
         Undo = new(ToolAction.Of("wipefs", "--all", device)),
     };
 
@@ -45,17 +46,7 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         ];
 
         // A signature's data stays behind when the signature is wiped: the device is not proven blank then, but it was agreed to.
-        var format = Format(device.Path, type, still, unused);
-        if (uuid is not null)
-        {
-            string[] arguments = ["-q", .. type == "xfs" ? new[] { "-m", $"uuid={uuid}" } : ["-U", uuid], device.Path];
-            format = format with
-            {
-                Action = new ToolAction(((ToolAction)format.Action).Command with { Arguments = arguments }),
-                After = formats.Holds(device.Path, type, uuid),
-            };
-        }
-
+        var format = Format(device.Path, type, uuid, still, unused);
         return [.. wipe, probe.Content == DeviceContent.Known ? format with { Before = [still, unused, formats.HoldsNothing(device)] } : format];
     }
 
@@ -212,6 +203,8 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
     private static string DemandPoint(string point) => point.StartsWith('/') && point.Length > 1 && !point.Contains('\0', StringComparison.Ordinal) && !point.Split('/').Any(part => part is "." or "..")
         ? point
         : throw new InvalidFieldException("mount_point", point, "it must be an absolute path without '.' and '..', and not '/'.");
+
+    private static string[] Identity(string type, string? uuid) => uuid is null ? [] : type == "xfs" ? ["-m", $"uuid={uuid}"] : ["-U", uuid];
 
     private static string DemandType(string type) => type is "ext4" or "xfs" ? type : throw new InvalidFieldException("filesystem", type, "it must be ext4 or xfs.");
 }
