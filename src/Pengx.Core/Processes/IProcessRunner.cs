@@ -35,6 +35,13 @@ public sealed record ProcessCommand
     /// <summary>How many bytes of each output are kept; what comes after is read and dropped.</summary>
     public int MaxOutputBytes { get; init; } = 4 * 1024 * 1024;
 
+    /// <summary>Whether the kernel kills the program when this process ends, however it does: for one that a next run of its work
+    /// must not meet, and that may be killed at any moment. One that should rather finish what it began lives on without it. Not for
+    /// programs that change to another user. Needs <c>setpriv</c> of util-linux.</summary>
+    /// <remarks>Not what the program starts in turn. Should this process end before the program has begun (two calls of
+    /// <c>exec</c>), the program lives.</remarks>
+    public bool EndsWithParent { get; init; }
+
     /// <summary>Told of each line of standard output as it comes; a carriage return ends a line too, as progress displays use it.</summary>
     public Action<string>? OnOutputLine { get; init; }
 }

@@ -10,7 +10,7 @@ namespace Pengx;
 /// <summary>Runs external programs, each as the leader of a session of its own, so that it can be ended with everything it
 /// started. Safe to use from many threads.</summary>
 /// <remarks>What a program leaves behind in its session when it ends is killed; a process that made a session of its own
-/// (a daemon) is let go. Needs <c>setsid</c> of util-linux.</remarks>
+/// (a daemon) is let go. Needs <c>setsid</c> of util-linux, and <c>setpriv</c> for what ends with this process.</remarks>
 /// <param name="timeProvider">The clock; the system's when not given.</param>
 /// <param name="logger">Told of programs that had to be stopped or given up.</param>
 public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<ProcessRunner>? logger = null) : IProcessRunner
@@ -19,7 +19,7 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
     private const int NotFound = 127;
 
     // What util-linux writes when the program it shall become cannot be executed.
-    private const string SetsidFailure = "setsid: failed to execute ";
+    private static readonly string[] ExecutionFailures = ["setsid: failed to execute ", "setpriv: failed to execute "];
 
     // System tools live in sbin, which an ordinary user's PATH leaves out.
     private static readonly string[] SystemDirectories = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -51,7 +51,9 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         using var deadline = new CancellationTokenSource(command.Timeout, _time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
         using var pumping = new CancellationTokenSource();
-        var process = Start(command, program);
+        var process = command.EndsWithParent
+            ? await LastingThread.RunAsync(() => Start(command, program)).ConfigureAwait(false)
+            : Start(command, program);
         var group = new ProcessGroup(process.Id);
         var output = new CappedOutput(command.MaxOutputBytes, command.OnOutputLine);
         var error = new CappedOutput(command.MaxOutputBytes, null);
@@ -91,9 +93,10 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         }
 
         var result = new ProcessResult(command, exitCode, output.Text, error.Text);
-        if (exitCode is CannotExecute or NotFound && result.Error.StartsWith(SetsidFailure, StringComparison.Ordinal))
+        if (exitCode is CannotExecute or NotFound
+            && ExecutionFailures.FirstOrDefault(words => result.Error.StartsWith(words, StringComparison.Ordinal)) is { } failed)
         {
-            throw ProcessFailedException.NotStarted(command, new Win32Exception(result.Error[SetsidFailure.Length..].Trim()));
+            throw ProcessFailedException.NotStarted(command, new Win32Exception(result.Error[failed.Length..].Trim()));
         }
 
         _logger.ProcessEnded(command.FileName, group.Leader, exitCode, _time.GetElapsedTime(started));
@@ -145,17 +148,16 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
 
     private static Process Start(ProcessCommand command, string program)
     {
-        // setsid becomes the program itself (it forks only when it leads a group already, which a fresh child never does):
-        // the process id is the program's, its group's and its session's.
+        // setsid, and setpriv after it, become the program itself (setsid forks only when it leads a group already, which a fresh
+        // child never does): the process id is the program's, its group's and its session's.
         var start = new ProcessStartInfo(Find(command, "setsid"))
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.ArgumentList.Add("--");
-        start.ArgumentList.Add(program);
-        foreach (var argument in command.Arguments)
+        string[] wrapper = command.EndsWithParent ? ["--", Find(command, "setpriv"), "--pdeathsig", "KILL", "--", program] : ["--", program];
+        foreach (var argument in wrapper.Concat(command.Arguments))
         {
             start.ArgumentList.Add(argument);
         }

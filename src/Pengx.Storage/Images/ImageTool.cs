@@ -781,5 +781,7 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
         return result;
     }
 
-    private ProcessCommand Command(List<string> arguments) => new() { FileName = _options.QemuImg, Arguments = arguments, Timeout = _options.Timeout };
+    // Whoever takes up the work of a service that was killed must not find the tool still writing.
+    private ProcessCommand Command(List<string> arguments) =>
+        new() { FileName = _options.QemuImg, Arguments = arguments, Timeout = _options.Timeout, EndsWithParent = true };
 }

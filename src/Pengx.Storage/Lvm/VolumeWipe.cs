@@ -15,6 +15,7 @@ internal sealed class VolumeWipe(IProcessRunner runner, LvmOptions options)
         FileName = "blkdiscard",
         Arguments = ["--zeroout", "--offset", Number(offset), "--length", Number(length), path],
         Timeout = timeout,
+        EndsWithParent = true,
     });
 
     /// <summary>Zeroes a part of a device, piece by piece, so that it can be stopped and taken up again.</summary>

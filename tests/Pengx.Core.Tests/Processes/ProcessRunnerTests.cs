@@ -86,6 +86,26 @@ public sealed class ProcessRunnerTests
     }
 
     [Fact]
+    public async Task A_program_that_shall_end_with_its_parent_and_cannot_be_started_is_named()
+    {
+        var failure = await Assert.ThrowsAsync<ProcessFailedException>(() => _runner.RunAsync(new() { FileName = "/etc/passwd", EndsWithParent = true }, Token));
+
+        Assert.Null(failure.ExitCode);
+        Assert.StartsWith("/etc/passwd could not be started: /etc/passwd: Permission denied", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_ends_with_its_parent_outlives_the_thread_that_asked_for_it()
+    {
+        Task<ProcessResult>? running = null;
+        Thread asking = new(() => running = _runner.RunAsync(Shell("sleep 1; echo done") with { EndsWithParent = true }, Token));
+        asking.Start();
+        asking.Join();
+
+        Assert.Equal("done\n", (await running!).EnsureSuccess().Output);
+    }
+
+    [Fact]
     public async Task A_relative_path_is_refused() =>
         await Assert.ThrowsAsync<ArgumentException>(() => _runner.RunAsync(new() { FileName = "bin/sh" }, Token));
 

@@ -189,22 +189,7 @@ public sealed class UserSpaceAttachmentTests : IAsyncLifetime
         Assert.Null(new FileInfo($"/dev/rbd/{CephCluster.DevicePool}/{disk}").LinkTarget);
         Assert.False(Directory.Exists(Path.Combine(_bench.Options.RunDirectory, disk.ToString())));
         Assert.DoesNotContain(disk.ToString(), await File.ReadAllTextAsync("/proc/self/mountinfo", Token), StringComparison.Ordinal);
-        Assert.DoesNotContain(
-            Directory.EnumerateDirectories("/proc").Where(directory => int.TryParse(Path.GetFileName(directory), out _)).Select(CommandLineOf),
-            line => line.Contains($"image={disk}", StringComparison.Ordinal));
+        Assert.DoesNotContain(RunningPrograms.CommandLines(), line => line.Contains($"image={disk}", StringComparison.Ordinal));
         Assert.DoesNotContain(disk.ToString(), (await _runner.RunAsync(new() { FileName = "losetup", Arguments = ["--list", "--noheadings", "--output", "BACK-FILE"] }, Token)).Output, StringComparison.Ordinal);
-    }
-
-    private static string CommandLineOf(string process)
-    {
-        try
-        {
-            return File.ReadAllText(Path.Combine(process, "cmdline"));
-        }
-        catch (IOException)
-        {
-            // It has ended meanwhile.
-            return "";
-        }
     }
 }

@@ -53,6 +53,29 @@ public sealed class ImageToolTests : IDisposable
     }
 
     [Fact]
+    public async Task The_tool_ends_with_the_process_that_runs_it()
+    {
+        var path = _directory.PathOf("source.raw");
+        await TestImages.CreateFullAsync(path, DataSize.FromMiB(64));
+        bool IsAtWork() => RunningPrograms.CommandLines().Any(line => line.Contains("/qemu-img\0convert", StringComparison.Ordinal) && line.Contains(path, StringComparison.Ordinal));
+        using (var victim = Victim.StartTool(_directory.Directory))
+        {
+            try
+            {
+                Assert.True(await ComesTrueAsync(IsAtWork), "The tool does not work.");
+            }
+            finally
+            {
+                victim.Kill();
+                await victim.WaitForExitAsync(CancellationToken.None);
+            }
+        }
+
+        // At its rate it would go on for a minute.
+        Assert.True(await ComesTrueAsync(() => !IsAtWork()), "The tool goes on.");
+    }
+
+    [Fact]
     public async Task Every_call_states_the_format_and_never_goes_past_the_locks()
     {
         List<IReadOnlyList<string>> calls = [];
@@ -117,6 +140,16 @@ public sealed class ImageToolTests : IDisposable
     [InlineData("(x/100%)")]
     [InlineData("Formatting 'x'")]
     public void Other_lines_are_no_progress(string line) => Assert.False(ImageTool.TryReadPercent(line, out _));
+
+    private static async Task<bool> ComesTrueAsync(Func<bool> condition)
+    {
+        for (var rest = 200; rest > 0 && !condition(); rest--)
+        {
+            await Task.Delay(50, Token);
+        }
+
+        return condition();
+    }
 
     private sealed class Synchronous(Action<double> report) : IProgress<double>
     {
