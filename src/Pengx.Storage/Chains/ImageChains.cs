@@ -9,7 +9,9 @@ namespace Pengx.Storage;
 /// <param name="timeProvider">The clock; the system's when not given.</param>
 public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null) : IDiskChains, IDiskUse
 {
+    private readonly ImageToolOptions _options = options ?? new();
     private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<DiskLayer>> ReadAsync(DiskLayer top, CancellationToken cancellationToken = default) =>
@@ -33,8 +35,9 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
             throw new StorageException($"The image {layers[0].Location} lies on {Listed(real.Skip(1))}, and was to be merged through {Listed(layers.Skip(1))}; nothing was changed.");
         }
 
+        using var written = WriteBack.Of(layers[^1]);
         await _images.CommitAsync(real, layers.Count, ByteShare.Of(progress, chain.Size), cancellationToken).ConfigureAwait(false);
-        await SyncAsync(layers[^1]).ConfigureAwait(false);
+        await FlushAsync(written).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -44,6 +47,7 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
     {
         ArgumentNullException.ThrowIfNull(layer);
         var chain = await ReadChainAsync(layer, cancellationToken).ConfigureAwait(false);
+        using var written = WriteBack.Of(layer);
         var beneath = chain.Layers.Skip(1).Select(one => one.Image).ToList();
         if (backing is null ? beneath.Count > 0 : beneath.FirstOrDefault() != backing)
         {
@@ -57,7 +61,7 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
         }
 
         // An earlier call may have ended between its change and this.
-        await SyncAsync(layer).ConfigureAwait(false);
+        await FlushAsync(written).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -75,13 +79,14 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
             throw new StorageException($"The image {layer.Location} cannot lie on {backing.Location}, which lies on it.");
         }
 
+        using var written = WriteBack.Of(layer);
         if (await StatedBackingAsync(layer).ConfigureAwait(false) != backing)
         {
             await _images.SetBackingAsync(layer, backing, cancellationToken).ConfigureAwait(false);
             await DemandBackingAsync(layer, backing).ConfigureAwait(false);
         }
 
-        await SyncAsync(layer).ConfigureAwait(false);
+        await FlushAsync(written).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -115,14 +120,8 @@ public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options
         }
     }
 
-    // Gigabytes may have to reach the disk first; what was begun is finished. What is written into Ceph is never cached here.
-    private static Task SyncAsync(DiskLayer layer) => layer.Location is RbdLocation ? Task.CompletedTask : GuardedAsync(() => Task.Run(() =>
-    {
-        var path = ImageTool.PathOf(layer);
-        using var handle = Posix.OpenWrite(path);
-        Posix.SyncData(handle, path);
-        return true;
-    }));
+    // What was begun is finished.
+    private Task FlushAsync(WriteBack? written) => written?.FlushAsync(_options.StallTimeout, _time, CancellationToken.None) ?? Task.CompletedTask;
 
     private static async Task<T> GuardedAsync<T>(Func<Task<T>> work)
     {

@@ -102,9 +102,10 @@ internal sealed class ExtentCopy
             await Task.WhenAny(all, Task.Delay(s_stopGrace, TimeProvider.System, CancellationToken.None)).ConfigureAwait(false);
         }
 
-        if (RecordWhenStopped && all.IsCompleted && token.IsCancellationRequested)
+        // After a failure nothing is recorded: a flush that follows one that failed says that all is well.
+        if (RecordWhenStopped && all.IsCompletedSuccessfully && token.IsCancellationRequested)
         {
-            await Task.Run(RecordRest, CancellationToken.None).ConfigureAwait(false);
+            await RecordRestAsync().ConfigureAwait(false);
         }
 
         cancellationToken.ThrowIfCancellationRequested();
@@ -170,7 +171,7 @@ internal sealed class ExtentCopy
         while (unwritten.Count > UnitsUnwritten / 2)
         {
             var (offset, length) = unwritten.Dequeue();
-            Posix.FinishWriting(Target, offset, length);
+            Posix.FinishWriting(Target, TargetPath, offset, length);
         }
     }
 
@@ -344,12 +345,17 @@ internal sealed class ExtentCopy
     /// <summary>Where the first piece begins that is not copied.</summary>
     private long Whole() => Math.Min(_position, _underWay.Min());
 
-    private void RecordRest()
+    /// <summary>Writes down how far the copy is, unless that takes too long.</summary>
+    private async Task RecordRestAsync()
     {
         if (Journal is not null && Whole() is > 0 and var whole)
         {
-            Posix.SyncData(Target, TargetPath);
-            Journal.Record(whole);
+            var flushing = Task.Run(() => Posix.SyncData(Target, TargetPath));
+            await Task.WhenAny(flushing, Task.Delay(s_stopGrace, TimeProvider.System, CancellationToken.None)).ConfigureAwait(false);
+            if (flushing.IsCompletedSuccessfully)
+            {
+                Journal.Record(whole);
+            }
         }
     }
 }

@@ -133,6 +133,7 @@ public sealed class ImageCopier(
         }
         else
         {
+            ForgetJournal(part);
             RandomAccess.SetLength(handle, 0);
             await _images.ConvertAsync(request.Source, new(new FileLocation(part), request.Target.Format), plan.Conversion!, ByteShare.Of(progress, plan.Size), cancellationToken)
                 .ConfigureAwait(false);
@@ -324,8 +325,7 @@ public sealed class ImageCopier(
         {
             if (!keep)
             {
-                TryRemove(CopyPart.JournalOf(part));
-                TryRemove(part);
+                await Leftovers.TryRemoveAsync(_logger, CopyPart.JournalOf(part), part).ConfigureAwait(false);
             }
 
             throw;
@@ -376,6 +376,7 @@ public sealed class ImageCopier(
         if (plan.Method == CopyMethod.Clone)
         {
             // What an earlier attempt left beyond the source's end would stay.
+            ForgetJournal(part);
             RandomAccess.SetLength(target, 0);
             if (!await Task.Run(() => Posix.TryClone(source, target), cancellationToken).ConfigureAwait(false))
             {
@@ -396,6 +397,10 @@ public sealed class ImageCopier(
         using var journal = !plan.Request.WhileInUse && (plan.Request.Source.Location is FileLocation || plan.Request.SourceIsFrozen)
             ? CopyJournal.Open(part, target, identity, out done)
             : null;
+        if (journal is null)
+        {
+            ForgetJournal(part);
+        }
 
         // What lies beyond was never flushed for certain: it is made again.
         RandomAccess.SetLength(target, done);
@@ -503,29 +508,9 @@ public sealed class ImageCopier(
         }
     }
 
-    // Gigabytes may have to reach the disk first.
-    private async Task FlushAsync(SafeFileHandle handle, string path, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await Task.Run(() => Posix.SyncData(handle, path), CancellationToken.None).WaitAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            throw new UnavailableException(string.Create(CultureInfo.InvariantCulture, $"What was written to {path} did not reach the disk within {_options.StallTimeout.TotalMinutes:0.#} minutes."));
-        }
-    }
+    private Task FlushAsync(SafeFileHandle handle, string path, CancellationToken cancellationToken) =>
+        WriteBack.FlushAsync(handle, path, _options.StallTimeout, _time, cancellationToken);
 
-    private void TryRemove(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            // The failure that brought us here is the one to tell.
-            _logger.LeftoverStays(path, exception);
-        }
-    }
+    /// <summary>Lets nobody believe what was written down of an earlier content.</summary>
+    private static void ForgetJournal(string part) => File.Delete(CopyPart.JournalOf(part));
 }

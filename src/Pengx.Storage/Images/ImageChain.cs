@@ -43,7 +43,7 @@ public sealed record ImageChain
     /// <summary>Reads an image and what lies beneath it, in Ceph, too.</summary>
     /// <param name="image">The image.</param>
     /// <param name="images">Fetches what lies in Ceph.</param>
-    /// <param name="roots">Where the files of the chain must lie; anywhere when not given.</param>
+    /// <param name="roots">Where the files of the chain must lie, and no file names an image in Ceph; anywhere when not given.</param>
     /// <param name="cancellationToken">Ends the call.</param>
     /// <exception cref="StorageException">As <see cref="Read"/> says.</exception>
     /// <exception cref="ProcessFailedException">An image in Ceph cannot be read; the message has the tool's words.</exception>
@@ -55,6 +55,11 @@ public sealed record ImageChain
         {
             DemandDepth(image, layers);
             var here = next;
+            if (roots is not null && here.Location is RbdLocation && layers is [.., { Image.Location: not RbdLocation } upper])
+            {
+                throw new StorageException($"The image {upper.Image.Location} is refused: it names {here.Location} in Ceph beneath it, which lies in none of the directories that are allowed.");
+            }
+
             layers.Add(here.Location is RbdLocation
                 ? await RemoteLayerAsync(here, images, cancellationToken).ConfigureAwait(false)
                 : await Task.Run(() => LocalLayer(here, roots), cancellationToken).ConfigureAwait(false));

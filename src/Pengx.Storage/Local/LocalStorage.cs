@@ -27,6 +27,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     private const int OwnerAttempts = 100;
 
+    private readonly ImageToolOptions _options = options ?? new();
     private readonly ImageTool _images = new(runner, options, timeProvider);
     private readonly ImageCopier _copier = new(runner, options, timeProvider);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
@@ -138,8 +139,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
             DemandCapacity(storlink, size);
             DemandNotOpen(path, disk);
+            using WriteBack written = new(path);
             await ResizeAsync(path, format, size, cancellationToken).ConfigureAwait(false);
-            await SyncAsync(path).ConfigureAwait(false);
+            await written.FlushAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
             _logger.VolumeGrown(disk, storlink.Id, size);
             return true;
         }).ConfigureAwait(false);
@@ -353,6 +355,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         if (Find(directory, spec.Disk, spec.Format) is { } existing)
         {
             RemoveLeftovers(storlink, directory, spec.Disk);
+
+            // A call that ended right behind its renaming has not flushed the name.
+            Posix.SyncDirectory(directory);
             return existing;
         }
 
@@ -391,7 +396,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
             {
                 await FillAsync(part, owner, spec, plan, progress, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
-                await SyncAsync(part).ConfigureAwait(false);
+                await WriteBack.FlushAsync(owner, part, _options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
                 File.Delete(CopyPart.JournalOf(part));
 
@@ -406,8 +411,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
         catch
         {
-            TryRemove(CopyPart.JournalOf(part));
-            TryRemove(part);
+            await Leftovers.TryRemoveAsync(_logger, CopyPart.JournalOf(part), part).ConfigureAwait(false);
             throw;
         }
 
@@ -498,13 +502,6 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         await _images.ResizeAsync(new(new FileLocation(path), format), size, cancellationToken).ConfigureAwait(false);
     }
 
-    // Gigabytes may have to reach the disk first.
-    private static Task SyncAsync(string path) => Task.Run(() =>
-    {
-        using var handle = Posix.OpenWrite(path);
-        RandomAccess.FlushToDisk(handle);
-    });
-
     /// <returns>Whether nothing is left; what another process is making stays.</returns>
     private bool Delete(Storlink storlink, DiskId disk)
     {
@@ -574,19 +571,6 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
 
         return clean;
-    }
-
-    private void TryRemove(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            // The failure that brought us here is the one to tell.
-            _logger.LeftoverStays(path, exception);
-        }
     }
 
     private Task<IDisposable> HoldAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken)

@@ -77,6 +77,11 @@ internal sealed class LvmHost
         }
     }
 
+    /// <summary>Demands that a thin pool zeroes what it hands out: one that does not shows the data of volumes that are gone.</summary>
+    /// <returns>The pool.</returns>
+    public static LvmLogicalVolume DemandZeroing(LvmVolumeGroup group, LvmLogicalVolume pool) => pool.Zeroes ? pool
+        : throw new StorageException($"The thin pool {group.Name}/{pool.Name} does not zero what it hands out, so that a new volume shows what a deleted one held. Set it with 'lvchange --zero y {group.Name}/{pool.Name}'.");
+
     /// <summary>Demands that nothing on this host has a volume open.</summary>
     /// <exception cref="InUseException">Something has; the message says what.</exception>
     public async Task DemandUnusedAsync(LvmVolumeGroup group, LvmLogicalVolume volume, string what, CancellationToken cancellationToken)

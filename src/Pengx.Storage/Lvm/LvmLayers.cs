@@ -562,7 +562,7 @@ public sealed class LvmLayers : IStorageLayerDriver
     private static LvmLogicalVolume PoolFor(StorageOrder order, LvmVolumeGroup group)
     {
         LvmLogicalVolume[] pools = [.. group.LogicalVolumes.Where(volume => volume.IsThinPool && (order.Pool is null || volume.Name == order.Pool))];
-        return pools.Length == 1 ? pools[0]
+        return pools.Length == 1 ? LvmHost.DemandZeroing(group, pools[0])
             : throw new InvalidFieldException("pool", order.Pool, pools.Length == 0 ? $"volume group {group.Name} has no such thin pool." : $"volume group {group.Name} has several thin pools: {string.Join(", ", pools.Select(pool => pool.Name))}.");
     }
 

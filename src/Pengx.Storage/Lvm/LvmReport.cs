@@ -7,7 +7,11 @@ namespace Pengx.Storage;
 internal sealed record LvmPhysicalVolume(string Name, string Uuid, string? VolumeGroup, long Size, long Free, long DeviceSize, long Start, bool Missing, long Extents);
 
 /// <summary>A piece of a logical volume.</summary>
-internal sealed record LvmSegment(string Type, long Start, long Size, string Ranges);
+internal sealed record LvmSegment(string Type, long Start, long Size, string Ranges)
+{
+    /// <summary>Of a thin pool: whether it zeroes what it hands out, before a volume shows it.</summary>
+    public bool Zeroes { get; init; }
+}
 
 /// <summary>A piece of a physical volume.</summary>
 internal sealed record LvmExtents(string PhysicalVolume, string? LogicalVolume, long First, long Count);
@@ -38,6 +42,9 @@ internal sealed record LvmLogicalVolume(string Name, string Uuid, long Size)
     public string Layout { get; init; } = "";
 
     public bool IsThinPool => Layout == "thin,pool";
+
+    /// <summary>Of a thin pool: whether no volume in it shows what another held.</summary>
+    public bool Zeroes => Segments.Count > 0 && Segments.All(segment => segment.Zeroes);
 
     public bool IsThin => Layout == "thin,sparse";
 
@@ -78,7 +85,7 @@ internal sealed record LvmReport(IReadOnlyList<LvmVolumeGroup> VolumeGroups, IRe
         "--configreport", "pv", "-o", "pv_name,pv_uuid,pv_size,pv_free,dev_size,pe_start,pv_missing,pv_pe_count",
         "--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_layout,lv_device_open,lv_tags,pool_lv,origin,data_percent,metadata_percent,lv_when_full,lv_health_status",
         "--configreport", "pvseg", "-o", "pvseg_start,pvseg_size,pv_uuid,lv_uuid",
-        "--configreport", "seg", "-o", "lv_uuid,segtype,seg_start,seg_size,seg_pe_ranges",
+        "--configreport", "seg", "-o", "lv_uuid,segtype,zero,seg_start,seg_size,seg_pe_ranges",
     ];
 
     // What LVM says on every call without device-mapper, and of what is meant so.
@@ -106,7 +113,7 @@ internal sealed record LvmReport(IReadOnlyList<LvmVolumeGroup> VolumeGroups, IRe
                 physical.AddRange(members);
                 if (group is not null)
                 {
-                    var segments = Rows(part, "seg").ToLookup(row => Text(row, "lv_uuid"), row => new LvmSegment(Text(row, "segtype"), Number(row, "seg_start"), Number(row, "seg_size"), Text(row, "seg_pe_ranges")));
+                    var segments = Rows(part, "seg").ToLookup(row => Text(row, "lv_uuid"), row => new LvmSegment(Text(row, "segtype"), Number(row, "seg_start"), Number(row, "seg_size"), Text(row, "seg_pe_ranges")) { Zeroes = Text(row, "zero") == "zero" });
                     groups.Add(group with
                     {
                         PhysicalVolumes = members,

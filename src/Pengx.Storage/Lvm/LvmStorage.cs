@@ -22,6 +22,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
     private readonly LvmOptions _options;
     private readonly LvmHost _host;
     private readonly ImageTool _images;
+    private readonly TimeSpan _flushTimeout;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
@@ -37,6 +38,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         _options = options ?? new();
         _host = new(runner, _options);
         _images = new(runner, imageOptions, timeProvider);
+        _flushTimeout = (imageOptions ?? new()).StallTimeout;
         _time = timeProvider ?? TimeProvider.System;
         _logger = logger ?? NullLogger<LvmStorage>.Instance;
     }
@@ -65,6 +67,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
             }
 
             DemandHealthy(group, pool);
+            LvmHost.DemandZeroing(group, pool);
         }
     }
 
@@ -194,8 +197,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         if (format == DiskFormat.Qcow2)
         {
             var path = await _host.Activation.ActivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
-            await _images.ResizeAsync(new(new BlockLocation(path), format), size, cancellationToken).ConfigureAwait(false);
-            await SyncAsync(path).ConfigureAwait(false);
+            await WriteAsync(path, () => _images.ResizeAsync(new(new BlockLocation(path), format), size, cancellationToken), cancellationToken).ConfigureAwait(false);
             await DeactivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
         }
 
@@ -357,8 +359,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
 
             var volume = group.Find(name) ?? throw new StorageException($"LVM reported success, but there is no logical volume {group.Name}/{name}.");
             var path = await _host.Activation.ActivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
-            await fillAsync(path, volume).ConfigureAwait(false);
-            await SyncAsync(path).ConfigureAwait(false);
+            await WriteAsync(path, () => fillAsync(path, volume), cancellationToken).ConfigureAwait(false);
             (group, volume) = await AgainAsync(group, volume, cancellationToken).ConfigureAwait(false);
             await DeactivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
@@ -413,8 +414,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         if (!volume.IsThin && LogicalVolumeName.FormatOf(volume) != DiskFormat.Qcow2 && from < volume.Size)
         {
             var path = await _host.Activation.ActivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
-            await _host.Wipe.WipeAsync(path, from, volume.Size - from, cancellationToken).ConfigureAwait(false);
-            await SyncAsync(path).ConfigureAwait(false);
+            await WriteAsync(path, () => _host.Wipe.WipeAsync(path, from, volume.Size - from, cancellationToken), cancellationToken).ConfigureAwait(false);
             await DeactivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
         }
 
@@ -455,8 +455,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         if (!volume.IsThin)
         {
             var path = await _host.Activation.ActivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
-            await _host.Wipe.WipeAsync(path, 0, volume.Size, cancellationToken).ConfigureAwait(false);
-            await SyncAsync(path).ConfigureAwait(false);
+            await WriteAsync(path, () => _host.Wipe.WipeAsync(path, 0, volume.Size, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
 
         await DeactivateAsync(group, volume, cancellationToken).ConfigureAwait(false);
@@ -636,6 +635,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
     private void DemandBelowWatermark(LvmVolumeGroup group, LvmLogicalVolume pool)
     {
         DemandHealthy(group, pool);
+        LvmHost.DemandZeroing(group, pool);
         foreach (var (what, percent) in new[] { ("data", pool.DataPercent), ("metadata", pool.MetadataPercent) })
         {
             if (percent is null || percent >= _options.ThinWatermark)
@@ -645,9 +645,10 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         }
     }
 
-    private static Task SyncAsync(string path) => Task.Run(() =>
+    private async Task WriteAsync(string path, Func<Task> work, CancellationToken cancellationToken)
     {
-        using var handle = Posix.OpenWrite(path);
-        RandomAccess.FlushToDisk(handle);
-    });
+        using WriteBack written = new(path);
+        await work().ConfigureAwait(false);
+        await written.FlushAsync(_flushTimeout, _time, cancellationToken).ConfigureAwait(false);
+    }
 }

@@ -76,9 +76,25 @@ internal static partial class Posix
     /// <summary>Has the kernel begin to write a range to the disk. No promise of anything: a hint that may fail.</summary>
     public static void BeginWriting(SafeFileHandle handle, long offset, long length) => _ = sync_file_range(handle, offset, length, StartWriting);
 
-    /// <summary>Waits until a range has reached the disk's own cache. Bounds what waits in memory; what is durable, only
-    /// <see cref="SyncData"/> says.</summary>
-    public static void FinishWriting(SafeFileHandle handle, long offset, long length) => _ = sync_file_range(handle, offset, length, WriteAndWait);
+    /// <summary>Waits until a range has reached the disk's own cache, where the file system can tell. Bounds what waits in memory; what is
+    /// durable, only <see cref="SyncData"/> says.</summary>
+    public static void FinishWriting(SafeFileHandle handle, string path, long offset, long length)
+    {
+        while (sync_file_range(handle, offset, length, WriteAndWait) != 0)
+        {
+            switch (Marshal.GetLastPInvokeError())
+            {
+                case Interrupted:
+                    continue;
+                case Invalid or NotImplemented or NoSeek:
+                    return;
+                default:
+
+                    // That something could not be written is told once: to this call, and not to SyncData any more.
+                    throw Failure(path, $"cannot be written at byte {offset} or after");
+            }
+        }
+    }
 
     /// <summary>Makes a file's content durable, its length included.</summary>
     public static void SyncData(SafeFileHandle handle, string path)

@@ -24,6 +24,7 @@ internal static partial class Posix
     private const int NotDirectory = 20;
     private const int Invalid = 22;
     private const int NoSpace = 28;
+    private const int NoSeek = 29;
     private const int NotImplemented = 38;
     private const int QuotaExceeded = 122;
 

@@ -169,6 +169,26 @@ public sealed class FileSystemCopyTests : IDisposable
         await Assert.ThrowsAsync<InUseException>(() => _copier.CopyAsync(new() { Source = source, Target = Block(device.Path) }, null, Token));
     }
 
+    [Fact]
+    public async Task What_could_not_be_written_back_fails_the_copy_although_there_is_room_again()
+    {
+        await using var pool = await OverbookedFileSystem.MountAsync(DataSize.FromMiB(360), DataSize.FromMiB(64));
+        var source = await CreateFullAsync(_directory.PathOf("source.raw"), DataSize.FromMiB(320));
+        var hasGrown = 0;
+        ImageCopierTests.CallbackProgress progress = new(report =>
+        {
+            // The pool is extended while the copy is still under way: what was lost before is told to nobody any more.
+            if (report.Done >= DataSize.FromMiB(208).Bytes && Interlocked.Exchange(ref hasGrown, 1) == 0)
+            {
+                pool.GrowAsync(DataSize.FromMiB(400)).GetAwaiter().GetResult();
+            }
+        });
+        await Assert.ThrowsAsync<InsufficientResourceException>(() => _copier.CopyAsync(
+            new() { Source = source, Target = Raw(Path.Combine(pool.Directory, "copy.raw")) }, progress, Token));
+
+        Assert.Empty(pool.Names());
+    }
+
     [Theory]
     [InlineData(DiskFormat.Raw)]
     [InlineData(DiskFormat.Qcow2)]

@@ -275,7 +275,7 @@ public sealed class ImageCopierTests : IDisposable
     {
         var source = await CreateFullAsync(_directory.PathOf("source.raw"), DataSize.FromMiB(64));
         CopyRequest request = new() { Source = source, Target = Raw(_directory.PathOf("copy.raw")) };
-        using (var victim = Victim.Start(_directory.Directory))
+        using (var victim = Victim.StartCopier(_directory.Directory))
         {
             try
             {
@@ -319,6 +319,17 @@ public sealed class ImageCopierTests : IDisposable
         Assert.NotNull(second);
         Assert.IsType<InUseException>(await Record.ExceptionAsync(() => second));
         await AssertSameAsync(source, request.Target);
+    }
+
+    [Fact]
+    public async Task A_file_that_names_an_image_in_Ceph_lies_in_no_allowed_directory()
+    {
+        var path = _directory.PathOf("top.qcow2");
+        var backing = """json:{"driver":"raw","file":{"driver":"rbd","pool":"p","image":"i","conf":"/tmp/mine.conf","user":"admin"}}""";
+        await new ProcessRunner().RunAsync(new() { FileName = "qemu-img", Arguments = ["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing, path, "1M"] }, Token);
+        CopyRequest request = new() { Source = new(new FileLocation(path), DiskFormat.Qcow2), Target = Raw(_directory.PathOf("copy.raw")), Roots = new([_directory.Directory]) };
+        var refused = await Assert.ThrowsAsync<StorageException>(() => _copier.PlanAsync(request, Token));
+        Assert.Contains("in Ceph beneath it", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]

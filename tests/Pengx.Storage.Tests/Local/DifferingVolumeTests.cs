@@ -65,6 +65,20 @@ public sealed class DifferingVolumeTests : IDisposable
     }
 
     [Fact]
+    public async Task What_could_not_be_written_back_fails_it_although_the_tool_says_nothing()
+    {
+        await using var pool = await OverbookedFileSystem.MountAsync(DataSize.FromMiB(96), DataSize.FromMiB(8));
+        var vault = TemporaryStorlink.For(pool.Directory);
+        var disk = await CreateFullAsync(_disks.PathOf("disk.raw"), s_size);
+        VolumeSpec empty = new() { Disk = DiskId.New(), Format = DiskFormat.Qcow2, Size = s_size };
+        await _storage.CreateAsync(vault, empty, cancellationToken: Token);
+        DiskLayer image = new(await _storage.AttachAsync(vault, empty.Disk, empty.Format, Token), empty.Format);
+        await Assert.ThrowsAnyAsync<PengxException>(() => _storage.CreateAsync(vault, Spec(disk, image), cancellationToken: Token));
+
+        Assert.Single(pool.Names());
+    }
+
+    [Fact]
     public async Task Where_nothing_differs_it_holds_nothing()
     {
         var (disk, _) = await ChangedAsync("chain");

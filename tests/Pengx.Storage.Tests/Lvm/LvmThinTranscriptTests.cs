@@ -1,3 +1,5 @@
+using System.Text.Json;
+using Moq;
 using Pengx.Testing;
 
 namespace Pengx.Storage.Tests;
@@ -40,6 +42,35 @@ public sealed class LvmThinTranscriptTests
         {
             await File.WriteAllTextAsync(path, transcript.ToString(), Token);
         }
+    }
+
+    [Fact]
+    public async Task A_thin_pool_that_shows_what_others_held_is_not_used()
+    {
+        var lines = await File.ReadAllLinesAsync(Path.Combine(AppContext.BaseDirectory, "Recorded", "lvm", "thin-pool.jsonl"), Token);
+        var report = JsonDocument.Parse(lines.Last(line => line.Contains("thin-pool", StringComparison.Ordinal) && line.Contains("fullreport", StringComparison.Ordinal)))
+            .RootElement.GetProperty("output").GetString()!.Replace("{group}", Group, StringComparison.Ordinal).Replace("{disk}", Disk, StringComparison.Ordinal);
+        var zeroes = true;
+        Mock<IProcessRunner> runner = new();
+        runner.Setup(port => port.RunAsync(It.IsAny<ProcessCommand>(), It.IsAny<CancellationToken>()))
+            .Returns((ProcessCommand command, CancellationToken _) => Task.FromResult(new ProcessResult(
+                command, 0, zeroes ? report : report.Replace("\"zero\":\"zero\"", "\"zero\":\"\"", StringComparison.Ordinal), "")));
+        LvmStorage storage = new(runner.Object);
+        var link = TemporaryStorlink.For($"/dev/{Group}", level: StorlinkLevel.Block);
+        await storage.CheckAsync(link, Token);
+
+        zeroes = false;
+        var refused = await Assert.ThrowsAsync<StorageException>(() => storage.CheckAsync(link, Token));
+        Assert.Contains("lvchange --zero y vg0/pool", refused.Message, StringComparison.Ordinal);
+        StorageOrder order = new()
+        {
+            Verb = StorageVerb.Create,
+            Layer = new() { Id = 1, Pm = PmId.New(), Category = StorageCategory.LogicalVolume, VolumeGroupId = Group, Size = DataSize.FromMiB(64) },
+            Name = "thin",
+            Kind = LogicalVolumeKind.Thin,
+        };
+        refused = await Assert.ThrowsAsync<StorageException>(() => new LvmLayers(runner.Object).PlanAsync(order, Token));
+        Assert.Contains("lvchange --zero y vg0/pool", refused.Message, StringComparison.Ordinal);
     }
 
     private static async Task MakeAsync(IProcessRunner runner, LvmOptions options, string group)
