@@ -22,6 +22,10 @@ internal sealed class XenDomainTable : IAsyncDisposable
     private readonly Dictionary<DomainId, XlListEntry> _rows = [];
     private readonly Dictionary<DomainId, int> _building = [];
     private readonly Dictionary<DomainId, int> _held = [];
+
+    // What was hidden or held at any time since the present reading began: what it read of that may be from then.
+    private readonly HashSet<DomainId> _hiddenMeanwhile = [];
+    private readonly Dictionary<DomainId, int> _heldMeanwhile = [];
     private readonly HashSet<Task> _background = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _reading = Task.CompletedTask;
@@ -136,6 +140,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
         lock (_gate)
         {
             _held[id] = domain;
+            _heldMeanwhile[id] = domain;
         }
     }
 
@@ -157,6 +162,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
         lock (_gate)
         {
             _building[id] = _building.GetValueOrDefault(id) + 1;
+            _hiddenMeanwhile.Add(id);
         }
 
         return new Hiding(this, id);
@@ -225,6 +231,13 @@ internal sealed class XenDomainTable : IAsyncDisposable
             // Who asks from here on may know of more than this reading will see.
             _reading = _nextReading!;
             _nextReading = null;
+            _hiddenMeanwhile.Clear();
+            _hiddenMeanwhile.UnionWith(_building.Keys);
+            _heldMeanwhile.Clear();
+            foreach (var (id, domain) in _held)
+            {
+                _heldMeanwhile[id] = domain;
+            }
         }
 
         var rows = await _xl.ListAsync(_detached.Token).ConfigureAwait(false);
@@ -279,7 +292,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
 
     private void Apply(DomainId id, XlListEntry? row, DateTimeOffset startedAt)
     {
-        if (_building.ContainsKey(id))
+        if (_hiddenMeanwhile.Contains(id))
         {
             return;
         }
@@ -293,7 +306,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
             return;
         }
 
-        if (state == VmState.Paused && _held.TryGetValue(id, out var held) && held == row!.Domain)
+        if (state == VmState.Paused && _heldMeanwhile.TryGetValue(id, out var held) && held == row!.Domain)
         {
             state = VmState.Running;
         }

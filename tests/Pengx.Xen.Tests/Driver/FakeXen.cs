@@ -44,6 +44,9 @@ internal sealed partial class FakeXen : IProcessRunner, IAsyncDisposable
     /// <summary>What a command waits for before it is carried out.</summary>
     public Func<IReadOnlyList<string>, CancellationToken, Task>? Before { get; set; }
 
+    /// <summary>What an answer waits for before it is told.</summary>
+    public Func<IReadOnlyList<string>, CancellationToken, Task>? After { get; set; }
+
     /// <summary>What the making of a domain waits for while it is half done; an exception of it ends xl as a kill would, and leaves the half.</summary>
     public Func<FakeXenDomain, CancellationToken, Task>? WhileBuilt { get; set; }
 
@@ -116,6 +119,11 @@ internal sealed partial class FakeXen : IProcessRunner, IAsyncDisposable
         var (code, output, error) = arguments[0] == "create"
             ? await CreateAsync(arguments, cancellationToken)
             : Answer(arguments);
+        if (After is { } after)
+        {
+            await after(arguments, cancellationToken);
+        }
+
         return new(command, code, output, error);
     }
 

@@ -4,6 +4,35 @@ namespace Pengx.Xen.Tests;
 public sealed class StartTests : XenDriverTest
 {
     [Fact]
+    public async Task What_was_read_while_a_domain_was_half_built_is_not_shown_when_it_is_whole()
+    {
+        TaskCompletionSource read = new(TaskCreationOptions.RunContinuationsAsynchronously), built = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        var driver = await StartDriverAsync();
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        Xen.WhileBuilt = (_, token) => read.Task.WaitAsync(token);
+        Xen.After = async (arguments, token) =>
+        {
+            if (arguments[0] == "create")
+            {
+                built.SetResult();
+            }
+            else if (arguments[0] == "list" && !built.Task.IsCompleted && Xen.Find(definition.Id) is { IsPaused: true })
+            {
+                // Told when the start goes on after its xl.
+                read.TrySetResult();
+                await built.Task.WaitAsync(token);
+                await Task.Delay(200, token);
+            }
+        };
+        var id = await RunAsync(driver, definition);
+        await driver.Domains.DestroyAsync(id, Stop);
+
+        Assert.True(read.Task.IsCompleted);
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Stopped);
+    }
+
+    [Fact]
     public async Task Configuration_is_for_the_owner_alone_and_the_password_on_no_command_line()
     {
         var driver = await StartDriverAsync();
