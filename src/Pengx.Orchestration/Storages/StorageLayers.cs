@@ -78,7 +78,7 @@ public sealed class StorageLayers
         var driver = _drivers.Get(order.Layer.Category);
 
         // What cannot be done is refused before anything starts; what is there already is not taken away when it fails.
-        await driver.PlanAsync(order, cancellationToken).ConfigureAwait(false);
+        var plan = await driver.PlanAsync(order, cancellationToken).ConfigureAwait(false);
         var found = await driver.InspectAsync(order.Layer, cancellationToken).ConfigureAwait(false);
         var rows = await _place.Store.ReadAsync(session => session.StorageLayers.ListByPmAsync(_place.Host.Id, cancellationToken), cancellationToken).ConfigureAwait(false);
         if (rows.FirstOrDefault(row => IsSame(row, found?.Layer ?? order.Layer)) is { } same)
@@ -101,7 +101,7 @@ public sealed class StorageLayers
         order = order with { Layer = order.Layer with { Id = id }, Nodes = nodes, ChapSecretFile = StorageSecrets.Keep(_options.SecretDirectory, request.ChapSecret) };
         try
         {
-            return await StartAsync(_workflows.CreateStorage, order, found, options, cancellationToken).ConfigureAwait(false);
+            return await StartAsync(_workflows.CreateStorage, order, found, plan.Adopts, options, cancellationToken).ConfigureAwait(false);
         }
         catch
         {
@@ -154,12 +154,12 @@ public sealed class StorageLayers
         var order = await OrderAsync(row, verb, sizeMiB, cancellationToken).ConfigureAwait(false);
         var driver = _drivers.Get(row.Category);
         await driver.PlanAsync(order, cancellationToken).ConfigureAwait(false);
-        return await StartAsync(workflow, order, await driver.InspectAsync(row, cancellationToken).ConfigureAwait(false), options, cancellationToken).ConfigureAwait(false);
+        return await StartAsync(workflow, order, await driver.InspectAsync(row, cancellationToken).ConfigureAwait(false), adopts: false, options, cancellationToken).ConfigureAwait(false);
     }
 
-    private Task<Operation> StartAsync(StorageWorkflow workflow, StorageOrder order, StorageLayerState? found, OperationRequest? options, CancellationToken cancellationToken) => _operations.StartAsync(
+    private Task<Operation> StartAsync(StorageWorkflow workflow, StorageOrder order, StorageLayerState? found, bool adopts, OperationRequest? options, CancellationToken cancellationToken) => _operations.StartAsync(
         workflow,
-        new StorageState { Layer = order.Layer, Order = order, Existed = found is not null, WasAttached = found?.Attached == true },
+        new StorageState { Layer = order.Layer, Order = order, Existed = found is not null, Adopts = adopts, WasAttached = found?.Attached == true },
         options,
         cancellationToken);
 

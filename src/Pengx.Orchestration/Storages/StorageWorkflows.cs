@@ -12,6 +12,9 @@ internal sealed class StorageState
     /// <summary>Whether the layer was there before: then it is not taken away again.</summary>
     public bool Existed { get; init; }
 
+    /// <summary>Whether what was on its device before is the layer's now: then it stays when the layer is taken away again.</summary>
+    public bool Adopts { get; init; }
+
     /// <summary>Whether it was usable before.</summary>
     public bool WasAttached { get; init; }
 }
@@ -37,7 +40,7 @@ internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers dri
     /// <summary>Carries the order out, and takes what was found into the state.</summary>
     protected async Task ExecuteAsync(StepContext<StorageState> context, StorageVerb verb, CancellationToken cancellationToken)
     {
-        var order = context.State.Order with { Verb = verb };
+        var order = context.State.Order with { Verb = verb, KeepsContent = context.State.Adopts };
         var found = await Drivers.Get(order.Layer.Category).ExecuteAsync(order, null, cancellationToken).ConfigureAwait(false);
 
         // Only DRBD is not attached by its creation: it waits as a secondary for its peers.

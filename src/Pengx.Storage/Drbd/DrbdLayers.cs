@@ -118,7 +118,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
                 });
             default:
                 List<StorageStep> last = status is null ? [] : [.. Leave(resource, status)];
-                if (_devices.Find(resource.Disk) is { } disk && File.Exists(resource.File) && await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
+                if (!order.KeepsContent && _devices.Find(resource.Disk) is { } disk && File.Exists(resource.File) && await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
                 {
                     last.Add(new()
                     {
@@ -199,7 +199,8 @@ public sealed class DrbdLayers : IStorageLayerDriver
             });
         }
 
-        if (await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
+        var adopts = await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false);
+        if (adopts)
         {
             warnings.Add($"{resource.Disk} has metadata of DRBD already; it is used as it is.");
         }
@@ -228,7 +229,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
             steps.Add(Up(resource));
         }
 
-        return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings };
+        return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings, Adopts = adopts };
     }
 
     private StorageStep Up(Resource resource) => new()

@@ -206,6 +206,26 @@ public sealed class StorageLayersTests
         Assert.Single(await storages.ListAsync(Token));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_undo_of_a_creation_leaves_what_it_adopted(bool adopts)
+    {
+        List<(StorageVerb, bool)> orders = [];
+        await using var world = WithIscsi(
+            (order, _) =>
+            {
+                orders.Add((order.Verb, order.KeepsContent));
+                return Task.CompletedTask;
+            },
+            adopts: adopts);
+        await world.StartAsync();
+        world.Store.FailNextSave(new InvalidFieldException("target", "x", "told to fail"));
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(world.Get<StorageLayers>().CreateAsync(WithSecret("correct-horse-battery"), null, Token))).State);
+
+        Assert.Equal([(StorageVerb.Create, adopts), (StorageVerb.Delete, adopts)], orders);
+    }
+
     private static StorageRequest WithSecret(string secret) => new()
     {
         Category = StorageCategory.Iscsi,
@@ -216,10 +236,11 @@ public sealed class StorageLayersTests
     };
 
     /// <summary>A world whose driver for iSCSI does this with an order.</summary>
-    private static World WithIscsi(Func<StorageOrder, CancellationToken, Task> execute, Func<bool>? attaches = null)
+    private static World WithIscsi(Func<StorageOrder, CancellationToken, Task> execute, Func<bool>? attaches = null, bool adopts = false)
     {
         Mock<IStorageLayerDriver> driver = new();
         driver.Setup(port => port.Serves(StorageCategory.Iscsi)).Returns(true);
+        driver.Setup(port => port.PlanAsync(It.IsAny<StorageOrder>(), It.IsAny<CancellationToken>())).ReturnsAsync(new StoragePlan { Title = "", Steps = [], Adopts = adopts });
         driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
             .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken token) =>
             {

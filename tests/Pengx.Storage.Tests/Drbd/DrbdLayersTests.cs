@@ -151,6 +151,13 @@ public sealed class DrbdLayersTests : IDisposable
         await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order with { Verb = StorageVerb.Attach }, cancellationToken: Token));
         state = (await layers.ExecuteAsync(order with { Verb = StorageVerb.Attach, Consent = new(DrbdLayers.FirstSource) }, cancellationToken: Token))!;
         Assert.Equal((true, "r0 is Connecting towards peer."), (state.Attached, Assert.Single(state.Warnings)));
+
+        // Metadata that was there before a creation outlives that one's undo, and goes with the layer.
+        Assert.Null(await layers.ExecuteAsync(order with { Verb = StorageVerb.Delete, KeepsContent = true }, cancellationToken: Token));
+        Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));
+        Assert.Null(await new FormatGuard(new ProcessRunner()).Holds(loop.Path, "drbd").VerifyAsync(Token));
+        Assert.True((await layers.PlanAsync(order, Token)).Adopts);
+        await layers.ExecuteAsync(order, cancellationToken: Token);
         Assert.Null(await layers.ExecuteAsync(order with { Verb = StorageVerb.Delete }, cancellationToken: Token));
         Assert.Null(await new FormatGuard(new ProcessRunner()).HoldsNothing(loop.Device).VerifyAsync(Token));
         Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));

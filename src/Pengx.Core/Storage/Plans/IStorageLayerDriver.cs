@@ -60,6 +60,9 @@ public sealed record StorageOrder
     /// <summary>Leave to overwrite the signature that was found and shown; a device proven blank needs none.</summary>
     public FormatConsent? Consent { get; init; }
 
+    /// <summary>Whether a deletion leaves what is on the device: in the undo of a creation that adopted it.</summary>
+    public bool KeepsContent { get; init; }
+
     /// <summary>The file, readable by its owner only, that holds the secret of <see cref="StorageLayer.ChapUser"/>; the secret itself
     /// is in no order, plan or log.</summary>
     public string? ChapSecretFile { get; init; }

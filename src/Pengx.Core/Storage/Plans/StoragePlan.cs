@@ -15,6 +15,10 @@ public sealed record StoragePlan
     /// <summary>What the operator should know before: a pool that is nearly full, a warning of a tool.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
+    /// <summary>Whether what is on the device already, of somebody else's making, becomes the layer's: it outlives the undo of the
+    /// creation, which would otherwise take away all that the layer has.</summary>
+    public bool Adopts { get; init; }
+
     /// <summary>The highest risk of its steps.</summary>
     public StorageRisk Risk => Steps.Count == 0 ? StorageRisk.ReadOnly : Steps.Max(step => step.Risk);
 
