@@ -33,6 +33,31 @@ public sealed class StorageLevelTests(CephCluster cluster)
     }
 
     [Fact]
+    public async Task What_a_volume_group_rounds_up_can_be_frozen_copied_and_moved()
+    {
+        await using var lvm = await LvmTestHost.CreateAsync();
+        await using var host = await HostProcess.StartAsync("simulator", Configuration(lvm));
+        using TemporaryStorlink store = new();
+        var files = await host.AddStorlinkAsync(store.Directory, "files");
+        var group = await host.AddStorlinkAsync($"/dev/{lvm.Group}", "group", level: "BL");
+
+        // Extents are 4 MiB.
+        var vm = await host.AddMachineAsync(group, "rounded", rest: "<os_disk_size>5</os_disk_size><disk_format>raw</disk_format>");
+        var snapshot = await host.ChangeAsync(
+            HttpMethod.Post, $"/vms/{vm}/snapshots/", $"<snapshot><name>s1</name><storlink>{group}</storlink><desc>a test</desc></snapshot>", HttpStatusCode.Created);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/copy/", $"<vm><name>copied</name><storlink>{files}</storlink></vm>", HttpStatusCode.Created);
+        await host.ChangeAsync(HttpMethod.Delete, snapshot, null, HttpStatusCode.NoContent);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/smigrate/", $"<vm><storlink>{files}</storlink></vm>", HttpStatusCode.Created);
+        Assert.Empty(await new LvmStorage(_runner, lvm.Options).ListAsync(lvm.Storlink, Token).ToListAsync(Token));
+        foreach (var path in Directory.GetFiles(store.Directory))
+        {
+            Assert.Equal(DataSize.FromMiB(8), (await new ImageTool(_runner).InfoAsync(new(new FileLocation(path), DiskFormat.Qcow2), Token)).Size);
+        }
+
+        Assert.Equal(2, Directory.GetFiles(store.Directory).Length);
+    }
+
+    [Fact]
     public async Task A_guest_that_runs_moves_from_files_to_a_volume_group_and_back()
     {
         await using var lvm = await LvmTestHost.CreateAsync();

@@ -12,6 +12,10 @@ public enum SnapshotKind
     /// <summary>Deleted, while several others still lie on its layers; <c>D</c>. Hidden from lists, and gone with its layers when one
     /// is left.</summary>
     Deleted,
+
+    /// <summary>Made of a merge that began and could not be finished: its layers hold a part of what was written later, and show no one
+    /// instant; <c>P</c>. It can be deleted, which finishes the merge, and nothing else.</summary>
+    Partial,
 }
 
 /// <summary>A snapshot of a virtual machine (reference, chapter 9: <c>Snapshot</c>).</summary>
@@ -40,6 +44,9 @@ public sealed record Snapshot
 
     /// <summary>Counts the row's changes, for optimistic concurrency.</summary>
     public int Revision { get; init; }
+
+    /// <summary>Whether users see it: saved, or partial.</summary>
+    public bool IsListed => Kind is SnapshotKind.Saved or SnapshotKind.Partial;
 
     /// <summary>Whether this snapshot is the parent of another (reference: <c>is_parent</c>).</summary>
     /// <param name="snapshots">The machine's snapshots.</param>

@@ -44,7 +44,7 @@ internal static class Stored
     public static readonly StoredEnum<DiskOwnerKind> DiskOwners = new(
         (DiskOwnerKind.Vm, "vm"), (DiskOwnerKind.Snapshot, "snapshot"), (DiskOwnerKind.Backup, "backup"), (DiskOwnerKind.Template, "template"));
 
-    public static readonly StoredEnum<SnapshotKind> SnapshotKinds = new((SnapshotKind.Saved, "S"), (SnapshotKind.Run, "R"), (SnapshotKind.Deleted, "D"));
+    public static readonly StoredEnum<SnapshotKind> SnapshotKinds = new((SnapshotKind.Saved, "S"), (SnapshotKind.Run, "R"), (SnapshotKind.Deleted, "D"), (SnapshotKind.Partial, "P"));
 
     public static readonly StoredEnum<StorlinkType> StorlinkTypes = new(
         (StorlinkType.Local, "LO"), (StorlinkType.FibreChannel, "FC"), (StorlinkType.Iscsi, "ISC"), (StorlinkType.Nfs, "NFS"), (StorlinkType.Ceph, "CEP"));

@@ -35,7 +35,7 @@ internal sealed class FrozenMachine
     /// <summary>What the user is told of it.</summary>
     public string KeptMessage() => Kept is null
         ? string.Empty
-        : $" The overlays that VM '{Name}' ran on meanwhile could not be merged back and are kept as its snapshot {Saved}: delete that to merge them. {Kept}";
+        : $" The overlays that VM '{Name}' ran on meanwhile could not be merged back; delete its snapshot {Saved}, which is good for nothing else, to merge them. {Kept}";
 
     public static FrozenMachine Of(VirtualMachine machine) =>
         new() { Vm = machine.Id, Name = machine.Name, Saved = SnapshotId.New(), Run = SnapshotId.New() };
@@ -119,7 +119,13 @@ internal static class Freezing
         }
 
         // A guest that ended since the first run of this step may have written to its overlays.
+        await place.EndCrashedAsync(machine.Vm, cancellationToken).ConfigureAwait(false);
         await ThawAsync(place, machine, NoProgress.Instance, cancellationToken).ConfigureAwait(false);
+        if (machine.Kept is not null)
+        {
+            throw new StorageException($"The disks of VM '{machine.Name}' show no one instant.{machine.KeptMessage()}");
+        }
+
         machine.At = place.Now;
     }
 
@@ -182,6 +188,7 @@ internal static class Freezing
         // The stored configuration tells what the guest wrote to last.
         if (await IsTopAsync(place, vm, with, cancellationToken).ConfigureAwait(false))
         {
+            await place.EndCrashedAsync(vm, cancellationToken).ConfigureAwait(false);
             await place.Chains.CommitAsync([with.Layers[0], without.Layers[0]], progress, cancellationToken).ConfigureAwait(false);
         }
     }
@@ -230,7 +237,7 @@ internal static class Freezing
             }
             catch (Exception error) when (merged == 0 && overlaid.Count == machine.Disks.Count && error is HypervisorException or StorageException or ProcessFailedException)
             {
-                // Nothing was merged, so the disks beneath are still of one instant: an honest snapshot, and nothing is lost.
+                // All overlays are on top, and show all that was written. What lies beneath may hold a part of it by now.
                 if (!await AreAllTopAsync(place, machine, cancellationToken).ConfigureAwait(false))
                 {
                     throw;
@@ -269,7 +276,7 @@ internal static class Freezing
         async session => await session.Disks.FindAsync(disk.Overlay.Id, cancellationToken).ConfigureAwait(false) is not null,
         cancellationToken);
 
-    /// <summary>Makes the overlays the machine's disks and what lies beneath them a snapshot, as if one had been taken at the instant.</summary>
+    /// <summary>Makes the overlays the machine's disks, and what lies beneath them a snapshot whose deletion merges them.</summary>
     private static Task KeepAsync(Workplace place, FrozenMachine machine, CancellationToken cancellationToken) => place.Store.ChangeAsync(
         async session =>
         {
@@ -285,10 +292,10 @@ internal static class Freezing
             {
                 Id = machine.Saved,
                 Vm = machine.Vm,
-                Kind = SnapshotKind.Saved,
+                Kind = SnapshotKind.Partial,
                 Parent = run?.Parent,
                 Name = string.Create(CultureInfo.InvariantCulture, $"kept {at:yyyy-MM-dd HH:mm:ss} {machine.Saved.ToString()[..8]}"),
-                Description = "What the machine's disks held when an operation read them; their overlays could not be merged back.",
+                Description = "What is left of a merge that could not be finished, a mixture of old and new. Delete it to finish the merge.",
                 CreatedAt = at,
             });
             var current = run ?? RunSnapshot.New(machine.Run, machine.Vm, machine.Saved, place.Now);

@@ -14,11 +14,11 @@ internal static class VolumeSteps
     {
         foreach (var (share, (disk, source)) in ProgressShare.Of(progress, disks, planned => planned.Disk.Size))
         {
-            var (storlink, sourceLayer, backingLayer) = await place.Store.ReadAsync(
+            var (storlink, copied, beneath) = await place.Store.ReadAsync(
                 async session => (
                     await FindStorlinkAsync(session, disk.Storlink, cancellationToken).ConfigureAwait(false),
-                    await FindLayerAsync(place, session, source, cancellationToken).ConfigureAwait(false),
-                    await FindLayerAsync(place, session, disk.Backing, cancellationToken).ConfigureAwait(false)),
+                    await FindImageAsync(place, session, source, cancellationToken).ConfigureAwait(false),
+                    await FindImageAsync(place, session, disk.Backing, cancellationToken).ConfigureAwait(false)),
                 cancellationToken).ConfigureAwait(false);
             await place.Storage.Get(storlink).CreateAsync(
                 storlink,
@@ -26,13 +26,15 @@ internal static class VolumeSteps
                 {
                     Disk = disk.Id,
                     Format = disk.Format,
-                    Size = disk.Size,
-                    Source = sourceLayer,
+
+                    // A volume may be larger than its row says: LVM rounds up to whole extents.
+                    Size = new[] { disk.Size, copied.Size, beneath.Size }.Max(),
+                    Source = copied.Layer,
                     IsSourceFrozen = isFrozen,
-                    Backing = backingLayer,
+                    Backing = beneath.Layer,
 
                     // Whoever takes a backup elsewhere takes its files as they are.
-                    IsBackingBeside = backingLayer is not null && disk.Owner.Kind == DiskOwnerKind.Backup,
+                    IsBackingBeside = beneath.Layer is not null && disk.Owner.Kind == DiskOwnerKind.Backup,
                     RateLimit = new(place.Options.CopyBytesPerSecond ?? 0),
                 },
                 share,
@@ -60,16 +62,17 @@ internal static class VolumeSteps
     private static async Task<Storlink> FindStorlinkAsync(IStoreSession session, StorlinkId id, CancellationToken cancellationToken) =>
         await session.Storlinks.FindAsync(id, cancellationToken).ConfigureAwait(false) ?? throw new NotFoundException("storlink", id.ToString());
 
-    private static async Task<DiskLayer?> FindLayerAsync(Workplace place, IStoreSession session, DiskId? id, CancellationToken cancellationToken)
+    private static async Task<(DiskLayer? Layer, DataSize Size)> FindImageAsync(Workplace place, IStoreSession session, DiskId? id, CancellationToken cancellationToken)
     {
         if (id is not { } wanted)
         {
-            return null;
+            return default;
         }
 
         var disk = await session.Disks.FindAsync(wanted, cancellationToken).ConfigureAwait(false) ?? throw new NotFoundException("disk", wanted.ToString());
         var storlink = await FindStorlinkAsync(session, disk.Storlink, cancellationToken).ConfigureAwait(false);
-        return await place.Storage.LayerAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
+        var volume = await place.Storage.Get(storlink).FindAsync(storlink, disk.Id, disk.Format, cancellationToken).ConfigureAwait(false);
+        return (await place.Storage.LayerAsync(storlink, disk, cancellationToken).ConfigureAwait(false), volume?.Size ?? DataSize.Zero);
     }
 }
 

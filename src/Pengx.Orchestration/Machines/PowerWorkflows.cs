@@ -55,6 +55,12 @@ internal sealed class StartGuest(Workplace place, bool ofTemplates) : PowerWorkf
             {
                 throw new WrongStateException($"{context.State.Guest.Title} runs already.");
             }
+
+            // A machine may have been made upon a template's disks since the request was looked at.
+            if (context.State.Guest.IsTemplate)
+            {
+                await TemplateRules.RefuseOverlaysAsync(Place, new(context.State.Guest.Id), context.State.Guest.Name, "it must not be changed while they do", cancellationToken).ConfigureAwait(false);
+            }
         }),
         new("store configuration", async (context, cancellationToken) =>
         {

@@ -50,9 +50,13 @@ internal sealed record RowSet
 
             foreach (var disk in Disks)
             {
-                if (await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false) is null)
+                if (await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false) is not { } there)
                 {
                     session.Disks.Add(disk with { Revision = 0 });
+                }
+                else if (there.Owner != disk.Owner)
+                {
+                    throw new InUseException($"Image {disk.Id} already is a disk of {there.Owner.Kind} {there.Owner.Id:D}.");
                 }
             }
 
@@ -79,7 +83,8 @@ internal sealed record RowSet
 
             foreach (var disk in Disks)
             {
-                if (await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false) is { } row)
+                // Another's disk is not ours to take away, as where it came first.
+                if (await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false) is { } row && row.Owner == disk.Owner)
                 {
                     session.Disks.Delete(row);
                 }

@@ -45,6 +45,17 @@ internal sealed class Workplace
     public async Task<bool> IsAliveAsync(DomainId id, CancellationToken cancellationToken) =>
         await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Running or VmState.Paused };
 
+    /// <summary>Ends a domain that has crashed, before somebody works on its disks at rest: where it is kept to be looked at, its QEMU has
+    /// the images open, and writes to them once more when it goes.</summary>
+    public async Task EndCrashedAsync(VmId id, CancellationToken cancellationToken)
+    {
+        if (await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Crashed })
+        {
+            await Driver.Domains.DestroyAsync(id, cancellationToken).ConfigureAwait(false);
+            await Recorder.RecordAsync(new GuestRef(IsTemplate: false, id.Value, id.ToString()), null, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>What changes disks while their guest runs.</summary>
     /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
     public ILiveDisks LiveDisks(string machine) => Driver.TryGetFeature<ILiveDisks>(out var live)

@@ -10,6 +10,9 @@ internal sealed class MoveDisksState
 
     public required StorlinkId Storlink { get; init; }
 
+    /// <summary>Where its disks and those of its snapshots lie.</summary>
+    public IReadOnlyList<StorlinkId> Sources { get; init; } = [];
+
     /// <summary>Each disk, and what it becomes: for a running guest first an overlay upon it.</summary>
     public IReadOnlyList<FrozenDisk> Disks { get; set; } = [];
 
@@ -52,11 +55,11 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
 
     public override string Describe(MoveDisksState state) => $"the storage migration of VM {state.VmName}";
 
-    public override IReadOnlyList<ResourceLock> Locks(MoveDisksState state) => [ResourceLock.On(state.Vm), ResourceLock.On(state.Storlink, shared: true)];
+    public override IReadOnlyList<ResourceLock> Locks(MoveDisksState state) => [ResourceLock.On(state.Vm), .. state.Sources.Append(state.Storlink).Distinct().Select(storlink => ResourceLock.On(storlink, shared: true))];
 
     public override string Succeeded(MoveDisksState state)
     {
-        var saved = state.Snapshots.Where(snapshot => snapshot.Kind == SnapshotKind.Saved).Select(snapshot => $"'{snapshot.Name}' ({snapshot.Id})").ToList();
+        var saved = state.Snapshots.Where(snapshot => snapshot.IsListed).Select(snapshot => $"'{snapshot.Name}' ({snapshot.Id})").ToList();
         return $"The disks of VM '{state.VmName}' were moved to storlink {state.Storlink}.{(saved.Count == 0 ? "" : $" Its snapshots were removed: {string.Join(", ", saved)}.")}";
     }
 
@@ -98,9 +101,15 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
     {
         var state = context.State;
         var (rows, old) = await place.Store.ReadAsync(session => ReadAsync(session, state.Vm, state.Storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
+        if (state.Sources.Count > 0 && old.FirstOrDefault(disk => !state.Sources.Contains(disk.Storlink)) is { } added)
+        {
+            throw new ConcurrencyException($"VM '{state.VmName}' got disk {added.Id} on storlink {added.Storlink} meanwhile; try again.");
+        }
+
         var storlink = await CopyMachine.FindStorlinkAsync(place, state.Storlink, cancellationToken).ConfigureAwait(false);
         await Freezing.DemandAsync(place, state.Vm, state.VmName, cancellationToken).ConfigureAwait(false);
         var alive = await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false);
+        await place.EndCrashedAsync(state.Vm, cancellationToken).ConfigureAwait(false);
 
         state.MovedAt = context.Now;
         state.Old = old;
@@ -206,6 +215,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
                 }
             }
 
+            await place.EndCrashedAsync(state.Vm, cancellationToken).ConfigureAwait(false);
             await place.Chains.StreamAsync(with.Layers[0], null, share, cancellationToken).ConfigureAwait(false);
         }
     }

@@ -50,9 +50,9 @@ public sealed partial class VirtualMachines
     {
         var machine = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
         await UsableAsync(storlink, cancellationToken).ConfigureAwait(false);
-        await _place.Store.ReadAsync(session => MoveDisks.ReadAsync(session, id, storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
+        var (_, old) = await _place.Store.ReadAsync(session => MoveDisks.ReadAsync(session, id, storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
         await Freezing.DemandAsync(_place, id, machine.Name, cancellationToken).ConfigureAwait(false);
-        var state = new MoveDisksState { Vm = id, VmName = machine.Name, Storlink = storlink };
+        var state = new MoveDisksState { Vm = id, VmName = machine.Name, Storlink = storlink, Sources = [.. old.Select(disk => disk.Storlink).Distinct()] };
         return await _operations.StartAsync(_workflows.MoveDisks, state, options, cancellationToken).ConfigureAwait(false);
     }
 

@@ -27,20 +27,29 @@ public sealed class ConsistencyCheck
         await CheckLocksAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
         await CheckVolumesAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
         await CheckChainsAsync(unfinished, found, beneath, cancellationToken).ConfigureAwait(false);
-        await CheckDomainsAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
+        await CheckDomainsAsync(unfinished, found, beneath, cancellationToken).ConfigureAwait(false);
         return (found, beneath);
     }
 
     /// <summary>Removes the images that belong to no disk and to no unfinished operation, as a check of this moment finds them. One that
-    /// an image of a disk lies on stays.</summary>
+    /// an image of a disk lies on, or that a guest runs on, stays.</summary>
     /// <param name="cancellationToken">Ends the call.</param>
     /// <returns>What was removed.</returns>
+    /// <exception cref="UnavailableException">Something could not be looked at, and may need one of them.</exception>
     /// <exception cref="InUseException">Something has one open; those before it are removed.</exception>
     public async Task<IReadOnlyList<Inconsistency>> RemoveOrphansAsync(CancellationToken cancellationToken = default)
     {
         var (found, beneath) = await LookAsync(cancellationToken).ConfigureAwait(false);
         var orphans = found.Where(one => one.Kind is InconsistencyKind.VolumeWithoutDisk or InconsistencyKind.UnfinishedVolume).ToList();
         List<Inconsistency> removed = [];
+
+        // What has no image lies on none.
+        if (orphans.Count > 0 && found.Find(one => one.Kind == InconsistencyKind.NotChecked
+            && !found.Exists(other => other.Kind == InconsistencyKind.DiskWithoutVolume && other.Subject == one.Subject)) is { } unseen)
+        {
+            throw new UnavailableException($"Nothing is removed while not all can be looked at: {unseen.Message}");
+        }
+
         foreach (var orphan in orphans)
         {
             var parts = orphan.Subject.Split('/');
@@ -173,22 +182,23 @@ public sealed class ConsistencyCheck
                     && _place.Storage.Find(link) is not null).ToList();
             },
             cancellationToken).ConfigureAwait(false);
-        foreach (var disk in disks.Where(disk => !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())))
+        foreach (var disk in disks)
         {
+            var isWorkedOn = IsWorkedOn(unfinished, disk.Id.ToString()) || IsWorkedOn(unfinished, disk.Owner.Id.ToString());
             var subject = $"storlink/{disk.Storlink}/disk/{disk.Id}";
             try
             {
                 var recorded = (await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false)).Layers;
                 var real = await _place.Chains.ReadAsync(recorded[0], cancellationToken).ConfigureAwait(false);
                 beneath.UnionWith(real.Select(layer => layer.Location.ToString()!));
-                if (!real.SequenceEqual(recorded) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                if (!isWorkedOn && !real.SequenceEqual(recorded) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
                 {
                     found.Add(new(InconsistencyKind.ChainDiffers, subject, $"The image of disk {disk.Id} consists of {Listed(real)}, and the rows say {Listed(recorded)}."));
                 }
             }
             catch (Exception error) when (error is StorageException or NotFoundException or WrongStateException or UnavailableException)
             {
-                if (await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                if (!isWorkedOn && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
                 {
                     found.Add(new(InconsistencyKind.NotChecked, subject, $"The images of disk {disk.Id} could not be followed: {error.Message}"));
                 }
@@ -207,7 +217,7 @@ public sealed class ConsistencyCheck
     private static string Listed(IReadOnlyList<DiskLayer> layers) => string.Join(" on ", layers.Select(layer => layer.Location));
 
     /// <summary>Holds the snapshots of a machine against what they must be, and what it runs on against the rows.</summary>
-    private async Task CheckSnapshotsAsync(SnapshotRows rows, bool alive, List<Inconsistency> found, CancellationToken cancellationToken)
+    private async Task CheckSnapshotsAsync(SnapshotRows rows, bool alive, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
     {
         var (machine, subject) = (rows.Machine, $"vm/{rows.Machine.Id}");
         var ids = rows.Snapshots.Select(snapshot => snapshot.Id).ToHashSet();
@@ -234,6 +244,7 @@ public sealed class ConsistencyCheck
         try
         {
             var real = await live.ReadAsync(machine.Id, cancellationToken).ConfigureAwait(false);
+            beneath.UnionWith(real.SelectMany(disk => disk.Layers).Select(layer => layer.Location.ToString()!));
             foreach (var disk in rows.Current)
             {
                 var recorded = await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false);
@@ -273,7 +284,7 @@ public sealed class ConsistencyCheck
         }
     }
 
-    private async Task CheckDomainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
+    private async Task CheckDomainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
     {
         var domains = _place.Driver.Domains;
         var running = (await domains.ListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(status => status.Id);
@@ -335,7 +346,7 @@ public sealed class ConsistencyCheck
 
             if (await SnapshotRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } snapshots)
             {
-                await CheckSnapshotsAsync(snapshots, alive, found, cancellationToken).ConfigureAwait(false);
+                await CheckSnapshotsAsync(snapshots, alive, found, beneath, cancellationToken).ConfigureAwait(false);
             }
 
             await CompareDefinitionAsync(GuestRef.Of(machine), () => _place.Definitions.BuildAsync(session, rows, cancellationToken)).ConfigureAwait(false);

@@ -141,6 +141,7 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         else if (await place.Driver.Domains.FindDefinitionAsync(state.Vm, cancellationToken).ConfigureAwait(false) is { } stored)
         {
             // A guest that ended meanwhile may have written to them.
+            await place.EndCrashedAsync(state.Vm, cancellationToken).ConfigureAwait(false);
             foreach (var disk in disks.Where(disk => stored.Disks.Any(one => one.Layers[0] == disk.After.Layers[0])))
             {
                 await place.Chains.CommitAsync([disk.After.Layers[0], disk.Before.Layers[0]], context.Progress, cancellationToken).ConfigureAwait(false);

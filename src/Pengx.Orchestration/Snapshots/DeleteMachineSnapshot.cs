@@ -31,7 +31,7 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
         new(
             "hide",
             (context, cancellationToken) => place.Store.ChangeSnapshotAsync(context.State.Snapshot.Id, row => row with { Kind = SnapshotKind.Deleted }, cancellationToken),
-            (context, cancellationToken) => place.Store.ChangeSnapshotAsync(context.State.Snapshot.Id, row => row with { Kind = SnapshotKind.Saved }, cancellationToken))
+            (context, cancellationToken) => place.Store.ChangeSnapshotAsync(context.State.Snapshot.Id, row => row with { Kind = context.State.Snapshot.Kind }, cancellationToken))
         {
             IsSwitch = true,
         },
@@ -57,7 +57,7 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
     private async Task<IReadOnlyList<SnapshotMerge>> PlanAsync(VmId vm, SnapshotId id, CancellationToken cancellationToken)
     {
         var rows = await SnapshotRows.ReadAsync(place, vm, cancellationToken).ConfigureAwait(false);
-        var node = rows.Saved(id);
+        var node = rows.Listed(id);
         rows.RefuseForeign(rows.DisksOf(id));
         var children = rows.ChildrenOf(id);
         if (children.Count > 1)

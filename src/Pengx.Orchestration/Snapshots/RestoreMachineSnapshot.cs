@@ -122,6 +122,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
             throw new WrongStateException($"{state.Guest.Title} runs; stop it first.");
         }
 
+        await place.EndCrashedAsync(Vm(state), cancellationToken).ConfigureAwait(false);
         var rows = await SnapshotRows.ReadAsync(place, Vm(state), cancellationToken).ConfigureAwait(false);
         var target = rows.Saved(state.Snapshot.Id);
         var run = rows.Run ?? throw new StorageException($"{state.Guest.Title} has snapshots and runs on none of them; nothing was changed.");

@@ -231,6 +231,11 @@ internal sealed class SnapshotMerges(Workplace place)
             live = await MoveLiveAsync(rows, merge, new(before, after!), progress, cancellationToken).ConfigureAwait(false);
         }
 
+        if (!live)
+        {
+            await place.EndCrashedAsync(vm, cancellationToken).ConfigureAwait(false);
+        }
+
         // A merge that a running machine did, or the machine itself, may have ended since: its stored definition tells. Merging
         // once more would put back what the guest overwrote afterwards.
         if (!live && !await IsDefinedAsync(vm, after, cancellationToken).ConfigureAwait(false))

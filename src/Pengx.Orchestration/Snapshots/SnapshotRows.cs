@@ -25,14 +25,19 @@ internal sealed record SnapshotRows
 
     public IReadOnlyList<Snapshot> ChildrenOf(SnapshotId snapshot) => [.. Snapshots.Where(other => other.Parent == snapshot)];
 
-    public Snapshot Saved(SnapshotId id) => Snapshots.FirstOrDefault(snapshot => snapshot.Id == id && snapshot.Kind == SnapshotKind.Saved)
+    public Snapshot Listed(SnapshotId id) => Snapshots.FirstOrDefault(snapshot => snapshot.Id == id && snapshot.IsListed)
         ?? throw new NotFoundException("snapshot", id.ToString());
+
+    /// <summary>A snapshot that shows what the disks held at one instant.</summary>
+    public Snapshot Saved(SnapshotId id) => Listed(id) is { Kind: SnapshotKind.Saved } saved
+        ? saved
+        : throw new WrongStateException($"Snapshot {id} of VM '{Machine.Name}' is what is left of a merge that could not be finished, and shows a mixture of old and new; it can be deleted, which finishes the merge, and not be used.");
 
     /// <summary>A snapshot as users see it: its parent is the nearest one that is not hidden.</summary>
     public Snapshot Shown(Snapshot snapshot)
     {
         var parent = snapshot.Parent;
-        while (Snapshots.FirstOrDefault(other => other.Id == parent) is { Kind: not SnapshotKind.Saved } hidden)
+        while (Snapshots.FirstOrDefault(other => other.Id == parent) is { IsListed: false } hidden)
         {
             parent = hidden.Parent;
         }

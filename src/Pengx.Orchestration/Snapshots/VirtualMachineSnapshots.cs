@@ -24,7 +24,7 @@ public sealed class VirtualMachineSnapshots
     public async Task<IReadOnlyList<Snapshot>> ListAsync(VmId vm, CancellationToken cancellationToken = default)
     {
         var rows = await SnapshotRows.ReadAsync(_place, vm, cancellationToken).ConfigureAwait(false);
-        return [.. rows.Snapshots.Where(snapshot => snapshot.Kind == SnapshotKind.Saved).Select(rows.Shown)];
+        return [.. rows.Snapshots.Where(snapshot => snapshot.IsListed).Select(rows.Shown)];
     }
 
     /// <summary>One of a machine's saved snapshots.</summary>
@@ -34,7 +34,7 @@ public sealed class VirtualMachineSnapshots
     public async Task<Snapshot> GetAsync(VmId vm, SnapshotId snapshot, CancellationToken cancellationToken = default)
     {
         var rows = await SnapshotRows.ReadAsync(_place, vm, cancellationToken).ConfigureAwait(false);
-        return rows.Shown(rows.Saved(snapshot));
+        return rows.Shown(rows.Listed(snapshot));
     }
 
     /// <summary>The snapshot that a machine stands on: the one it was taken last, restored to or started with.</summary>
@@ -55,7 +55,7 @@ public sealed class VirtualMachineSnapshots
     public async Task<IReadOnlyList<Disk>> ListDisksAsync(VmId vm, SnapshotId snapshot, CancellationToken cancellationToken = default)
     {
         var rows = await SnapshotRows.ReadAsync(_place, vm, cancellationToken).ConfigureAwait(false);
-        return rows.DisksOf(rows.Saved(snapshot).Id);
+        return rows.DisksOf(rows.Listed(snapshot).Id);
     }
 
     /// <summary>Takes a snapshot of a machine in any state: all its disks at one instant.</summary>
@@ -99,7 +99,7 @@ public sealed class VirtualMachineSnapshots
     {
         var machine = await _machines.OwnAsync(vm, cancellationToken).ConfigureAwait(false);
         var rows = await SnapshotRows.ReadAsync(_place, vm, cancellationToken).ConfigureAwait(false);
-        var row = rows.Saved(snapshot);
+        var row = rows.Listed(snapshot);
         rows.RefuseForeign(rows.DisksOf(snapshot));
         var state = new DeleteSnapshotState { Vm = vm, VmName = machine.Name, Snapshot = row, Storlinks = Storlinks(rows) };
         return await _operations.StartAsync(_workflows.DeleteSnapshot, state, options, cancellationToken).ConfigureAwait(false);

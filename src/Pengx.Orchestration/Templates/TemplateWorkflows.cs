@@ -27,7 +27,7 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
             "create disks",
             (context, cancellationToken) => context.State.MakesDisks
                 ? VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken)
-                : Task.CompletedTask,
+                : DemandThereAsync(context.State, cancellationToken),
             (context, cancellationToken) => context.State.MakesDisks
                 ? VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)
                 : Task.CompletedTask),
@@ -55,6 +55,19 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
     public override string Succeeded(MakeTemplateState state) => $"Template '{state.Template.Name}' was created.";
 
     public override string? Created(MakeTemplateState state) => $"template/{state.Template.Id}";
+
+    /// <summary>Demands again, while nobody else can take them, that images lie where they were found. Whose they are, the rows tell when they
+    /// are written.</summary>
+    private async Task DemandThereAsync(MakeTemplateState state, CancellationToken cancellationToken)
+    {
+        foreach (var (disk, _) in state.Disks)
+        {
+            if (!await Freezing.ExistsAsync(place, disk, cancellationToken).ConfigureAwait(false))
+            {
+                throw new NotFoundException("image", disk.Id.ToString());
+            }
+        }
+    }
 }
 
 internal sealed class UpdateTemplateState
@@ -182,7 +195,7 @@ internal static class TemplateRules
             throw new InUseException($"Template '{template.Name}' is what {machines.Count} VM{(machines.Count == 1 ? " was" : "s were")} made from: {names}{(machines.Count > NamesShown ? ", …" : "")}; delete them first.");
         }
 
-        await RefuseOverlaysAsync(place, template, "delete that first", cancellationToken).ConfigureAwait(false);
+        await RefuseOverlaysAsync(place, template.Id, template.Name, "delete that first", cancellationToken).ConfigureAwait(false);
         if (await place.IsAliveAsync(template.Id, cancellationToken).ConfigureAwait(false))
         {
             throw new WrongStateException($"Template '{template.Name}' runs; shut it down first.");
@@ -190,12 +203,12 @@ internal static class TemplateRules
     }
 
     /// <summary>Refuses what would write into images that others lie on.</summary>
-    public static async Task RefuseOverlaysAsync(Workplace place, Template template, string advice, CancellationToken cancellationToken)
+    public static async Task RefuseOverlaysAsync(Workplace place, TemplateId template, string name, string advice, CancellationToken cancellationToken)
     {
         var overlay = await place.Store.ReadAsync(
             async session =>
             {
-                foreach (var disk in await session.Disks.ListByOwnerAsync(DiskOwner.Of(template.Id), cancellationToken).ConfigureAwait(false))
+                foreach (var disk in await session.Disks.ListByOwnerAsync(DiskOwner.Of(template), cancellationToken).ConfigureAwait(false))
                 {
                     if (await session.Disks.ListByBackingAsync(disk.Id, cancellationToken).ConfigureAwait(false) is [var first, ..])
                     {
@@ -208,7 +221,7 @@ internal static class TemplateRules
             cancellationToken).ConfigureAwait(false);
         if (overlay is not null)
         {
-            throw new InUseException($"Disks of template '{template.Name}' are what disk {overlay.Id} of {overlay.Owner.Kind} {overlay.Owner.Id:D} lies on; {advice}.");
+            throw new InUseException($"Disks of template '{name}' are what disk {overlay.Id} of {overlay.Owner.Kind} {overlay.Owner.Id:D} lies on; {advice}.");
         }
     }
 }

@@ -203,7 +203,7 @@ public sealed class Templates
             throw new WrongStateException($"Template '{template.Name}' is {VirtualMachines.Name(state)}; shut it down first.");
         }
 
-        await TemplateRules.RefuseOverlaysAsync(_place, template, "it must not be changed while they do", cancellationToken).ConfigureAwait(false);
+        await TemplateRules.RefuseOverlaysAsync(_place, template.Id, template.Name, "it must not be changed while they do", cancellationToken).ConfigureAwait(false);
         var facts = await _place.Driver.GetHostFactsAsync(cancellationToken).ConfigureAwait(false);
         if (_place.Options.TemplateMemoryMiB > facts.FreeMemory.MiB)
         {

@@ -97,13 +97,13 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
         }
     }
 
-    /// <summary>Whether a domain that runs or is paused has an image open, in any layer.</summary>
+    /// <summary>Whether a domain has an image open, in any layer: one that runs or is paused, and one that has crashed and is kept.</summary>
     /// <param name="location">The image.</param>
     public bool IsOpen(DiskLocation location)
     {
         lock (_gate)
         {
-            return _running.Values.Where(running => running.IsAlive)
+            return _running.Values
                 .Any(running => running.Disks.Any(disk => disk.Layers.Any(layer => layer.Location == location)));
         }
     }

@@ -105,7 +105,7 @@ public sealed class CopyTests
         world.Host.Guest(id).Write("xvda", "later a");
         Assert.Equal(["later a", "early b"], await world.ContentsAsync(id));
         var snapshots = await world.ReadAsync(session => session.Snapshots.ListByVmAsync(id, Token));
-        var saved = Assert.Single(snapshots, snapshot => snapshot.Kind == SnapshotKind.Saved);
+        var saved = Assert.Single(snapshots, snapshot => snapshot.Kind == SnapshotKind.Partial);
         Assert.Equal(saved.Id, Assert.Single(snapshots, snapshot => snapshot.Kind == SnapshotKind.Run).Parent);
         Assert.Contains(saved.Id.ToString(), done.Message, StringComparison.Ordinal);
         var frozen = await world.ReadAsync(session => session.Disks.ListByOwnerAsync(DiskOwner.Of(saved.Id), Token));
@@ -116,6 +116,16 @@ public sealed class CopyTests
         var copy = World.VmOf(await world.DoneAsync(world.Machines.CopyAsync(id, new CopyVirtualMachine { Name = "copied again", Storlink = storlink }, null, Token)));
         Assert.Equal(["later a", "early b"], await world.ContentsAsync(copy));
         Assert.All(world.Host.Guest(id).Disks, disk => Assert.Equal(2, disk.Layers.Count));
+        await world.AssertWholeAsync();
+
+        // Nobody knows how much of the newer data what lies beneath has: it is listed, goes back to nothing, and its deletion merges.
+        Assert.Equal(saved.Id, Assert.Single(await world.Snapshots.ListAsync(id, Token)).Id);
+        await world.DoneAsync(world.Machines.PowerOffAsync(id, null, Token));
+        Assert.Contains("mixture", (await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.RestoreAsync(id, saved.Id, null, Token))).Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.StartAsync(id, saved.Id, null, Token));
+        await world.DoneAsync(world.Snapshots.DeleteAsync(id, saved.Id, null, Token));
+        Assert.Equal(["later a", "early b"], await world.ContentsAsync(id));
+        Assert.Empty(await world.Snapshots.ListAsync(id, Token));
         await world.AssertWholeAsync();
     }
 

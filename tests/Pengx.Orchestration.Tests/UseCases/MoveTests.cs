@@ -17,7 +17,7 @@ public sealed class MoveTests
         world.Host.FailNext(SimulatedVerb.CommitDisk, new HypervisorException("the merge failed"));
         await world.AddBackupAsync(id, storlink);
         world.Host.Guest(id).Write("xvda", "later a");
-        var saved = Assert.Single(await world.ReadAsync(session => session.Snapshots.ListByVmAsync(id, Token)), snapshot => snapshot.Kind == SnapshotKind.Saved);
+        var saved = Assert.Single(await world.ReadAsync(session => session.Snapshots.ListByVmAsync(id, Token)), snapshot => snapshot.Kind == SnapshotKind.Partial);
         var created = (await world.Machines.GetAsync(id, Token)).Machine.CreatedAt;
 
         var done = await world.DoneAsync(world.Machines.MoveDisksAsync(id, target, null, Token));

@@ -104,9 +104,41 @@ public sealed class SnapshotTests
         var check = world.Get<ConsistencyCheck>();
         Assert.Equal(InconsistencyKind.VolumeWithoutDisk, Assert.Single(await check.RunAsync(Token)).Kind);
         Assert.Contains(orphan, world.Storage.Volumes(storlink));
+
+        // What cannot be looked at may lie on one.
+        world.Storage.FailNext(nameof(IDiskChains.ReadAsync), new StorageException("the server is away"));
+        Assert.Contains("the server is away", (await Assert.ThrowsAsync<UnavailableException>(() => check.RemoveOrphansAsync(Token))).Message, StringComparison.Ordinal);
+        Assert.Contains(orphan, world.Storage.Volumes(storlink));
         Assert.Single(await check.RemoveOrphansAsync(Token));
         Assert.Equal(before, await world.PictureAsync());
         Assert.Empty(await check.RemoveOrphansAsync(Token));
+    }
+
+    [Theory]
+    [InlineData("delete")]
+    [InlineData("restore")]
+    [InlineData("copy")]
+    [InlineData("move")]
+    public async Task A_guest_that_crashed_is_ended_before_somebody_works_on_its_disks(string verb)
+    {
+        await using var world = await World.StartedAsync();
+        var (storlink, other) = (await world.AddStorlinkAsync(), await world.AddStorlinkAsync("other"));
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var taken = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
+        world.Host.Guest(vm).Write("xvda", "later");
+        world.Host.Guest(vm).Crash();
+        await World.EventuallyAsync(async () => (await world.Machines.GetAsync(vm, Token)).State == VmState.Crashed);
+
+        await world.DoneAsync(verb switch
+        {
+            "delete" => world.Snapshots.DeleteAsync(vm, taken, null, Token),
+            "restore" => world.Snapshots.RestoreAsync(vm, taken, null, Token),
+            "copy" => world.Machines.CopyAsync(vm, new CopyVirtualMachine { Name = "copied", Storlink = storlink }, null, Token),
+            _ => world.Machines.MoveDisksAsync(vm, other, null, Token),
+        });
+        Assert.Equal(VmState.Shutdown, (await world.Machines.GetAsync(vm, Token)).State);
+        await world.AssertWholeAsync();
     }
 
     /// <summary>Machines that are started, stopped and written to between snapshots, against a model of what every disk shows.</summary>

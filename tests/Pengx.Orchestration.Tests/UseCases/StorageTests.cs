@@ -125,6 +125,44 @@ public sealed class StorlinkAndTemplateTests
     }
 
     [Fact]
+    public async Task An_image_that_two_templates_want_is_the_first_ones()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        var image = DiskId.New();
+        world.Storage.Lay((await world.Storlinks.GetAsync(id, Token)).Storlink, image, DiskFormat.Qcow2, DataSize.FromMiB(123));
+        var request = new AddTemplate { Name = "first", Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(id, image, DiskFormat.Qcow2)] };
+        TemplateId first = default;
+        world.Storage.BeforeNext(nameof(IImageImport.InspectImportAsync), () => first = World.TemplateOf(world.DoneAsync(world.Templates.AddAsync(request, null, Token)).GetAwaiter().GetResult()));
+        var second = await world.EndedAsync(world.Templates.AddAsync(request with { Name = "second" }, null, Token));
+        Assert.Equal((OperationState.Failed, PengxErrorCode.InUse), (second.State, second.Error));
+        Assert.Equal(image, Assert.Single(await world.Templates.ListDisksAsync(first, Token)).Id);
+        Assert.Single(await world.Templates.ListAsync(Token));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task A_template_does_not_start_when_a_machine_was_made_upon_it_meanwhile()
+    {
+        await using var world = await World.StartedAsync();
+        world.Configure = options => options.LinkedClones = true;
+        await world.StartAsync();
+        var id = await world.AddStorlinkAsync();
+        var image = DiskId.New();
+        world.Storage.Lay((await world.Storlinks.GetAsync(id, Token)).Storlink, image, DiskFormat.Qcow2, DataSize.FromMiB(123));
+        var template = World.TemplateOf(await world.DoneAsync(world.Templates.AddAsync(
+            new AddTemplate { Name = "golden", Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(id, image, DiskFormat.Qcow2)] }, null, Token)));
+        world.Host.Before(SimulatedVerb.HostFacts, async (_, _) =>
+        {
+            world.Host.Before(SimulatedVerb.HostFacts, null);
+            await world.AddMachineAsync(id, change: request => request with { Template = template, OsDiskSizeMiB = null });
+        });
+        var ended = await world.EndedAsync(world.Templates.StartAsync(template, null, null, Token));
+        Assert.Equal((OperationState.Failed, PengxErrorCode.InUse), (ended.State, ended.Error));
+        Assert.Equal(VmState.Shutdown, (await world.Templates.GetAsync(template, Token)).State);
+    }
+
+    [Fact]
     public async Task Template_is_made_of_a_stopped_machine()
     {
         await using var world = await World.StartedAsync();
