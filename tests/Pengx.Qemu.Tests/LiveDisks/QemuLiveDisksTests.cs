@@ -290,6 +290,44 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_guest_whose_change_over_was_given_up_stands_still_until_it_is_written_down_which_image_it_has(bool hasChangedOver)
+    {
+        DomainId id;
+        DiskReplacement disk;
+        await using (var first = await _host.StartDriverAsync(Token))
+        {
+            (_, var definition, disk) = await StartOnOverlayAsync(first);
+            id = definition.Id;
+        }
+
+        await using StallingMonitor monitor = new(_host.FilesOf(id).MonitorSocket);
+        _host.Options.CommandTimeout = TimeSpan.FromSeconds(2);
+        await using var driver = await _host.StartDriverAsync(Token);
+        Assert.True(driver.TryGetFeature<ILiveDisks>(out var live));
+        await using var counter = await CounterAsync(driver, id);
+        monitor.StallAt("job-complete", isCarriedOut: hasChangedOver);
+        await Assert.ThrowsAnyAsync<PengxException>(() => live.CommitAsync(id, new(disk.After, disk.Before), cancellationToken: Token));
+        Assert.True(monitor.IsStalled);
+        Assert.True(_host.FilesOf(id).ReadRun()!.IsHeld);
+
+        // Its console tells what was flushed a moment before.
+        await Task.Delay(500, Token);
+        var (last, left) = PictureOf(id);
+        await Task.Delay(1500, Token);
+        Assert.Equal(last, CounterFollower.NewestOf(_host, id));
+        Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last, "a host that died then would have lost a number");
+
+        monitor.GoOn();
+        last = await counter.FlushAnotherAsync();
+        await KillAsync(id);
+        left = _host.FilesOf(id).ReadDefinition()!.Disks[1];
+        Assert.Equal(disk.Before, left);
+        Assert.True(await _images.ReadNewestAsync(left.Layers[0], Token) >= last);
+    }
+
     [Fact]
     public async Task A_merge_outlives_its_service_and_whoever_asks_again_takes_it_up()
     {
