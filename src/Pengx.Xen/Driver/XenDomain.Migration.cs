@@ -68,13 +68,24 @@ internal sealed partial class XenDomain
         "asking where it is",
         async token =>
         {
-            _ = await ReadRunAsync(token).ConfigureAwait(false);
-            return environment.Table.FindRow(id) is { } row
+            return (await ReadWhereaboutsAsync(token).ConfigureAwait(false)).Row is { } row
                 && (row.Name?.EndsWith(AwaySuffix, StringComparison.Ordinal) != true
                     ? true
                     : throw new HypervisorException($"Domain {id} stands still here, and another host may have taken it over: look for it there, then destroy it here."));
         },
         cancellationToken);
+
+    /// <summary>What is here of the guest. One that reboots has no domain for two seconds, and has not left: it is waited for.</summary>
+    private async Task<(XenRun? Run, XlListEntry? Row)> ReadWhereaboutsAsync(CancellationToken cancellationToken)
+    {
+        var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
+        if (environment.Table.FindRow(id) is null)
+        {
+            run = await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        return (run, environment.Table.FindRow(id));
+    }
 
     // What libxl keeps of the domain is what it was created with; what is stored here is what holds.
     private XlCommand MigrateCommand(int domain, string host) => XlCommand.Migrate(domain, host, _files.Configuration, [.. environment.Options.SshOptions]);
@@ -82,8 +93,7 @@ internal sealed partial class XenDomain
     private async Task<HypervisorException> ExplainFailureAsync(XlCommand command, string host, ProcessResult result)
     {
         var why = XlError.Parse(result.Error).Message;
-        var run = await ReadRunAsync(CancellationToken.None).ConfigureAwait(false);
-        var row = environment.Table.FindRow(id);
+        var (run, row) = await ReadWhereaboutsAsync(CancellationToken.None).ConfigureAwait(false);
         if (row is null)
         {
             return new($"Domain {id}: xl {command.Verb} to {host} failed after the domain had left: {why}. It is no longer here; look for it on {host}.");

@@ -21,6 +21,36 @@ public sealed class MigrationTests : XenDriverTest
         Assert.False(File.Exists(SocketOf(id)));
     }
 
+    [Fact]
+    public async Task Guest_that_reboots_instead_of_leaving_is_still_here()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        var first = Xen.Get(id).Number;
+        Gate gone = new();
+        Xen.WhileGone = () => gone.PassAsync(Stop);
+        Xen.Before = async (arguments, token) =>
+        {
+            if (arguments[0] == "migrate")
+            {
+                // Seen with a guest's kernel that did not outlive being asked to suspend.
+                Xen.End(first, 'r');
+                await gone.ReachedAsync(token);
+            }
+        };
+        Xen.Instead = arguments => arguments[0] == "migrate" ? (1, "libxl: error: libxl_stream_write.c:376:libxl__xc_domain_save_done: Domain 2:saving domain: domain responded to suspend request: Success\n") : null;
+        var migrating = Migration(driver).MigrateAsync(id, "host2", Stop);
+        await gone.ReachedAsync(Stop);
+        await EventuallyAsync(() => Xen.Find(id) is null, "the domain is gone");
+        await Task.Delay(500, Stop);
+        Assert.False(migrating.IsCompleted);
+        gone.Open();
+
+        Assert.Contains("goes on here", (await Assert.ThrowsAsync<HypervisorException>(() => migrating)).Message, StringComparison.Ordinal);
+        Assert.True(await Migration(driver).IsHereAsync(id, Stop));
+        Assert.NotEqual(first, Xen.Get(id).Number);
+    }
+
     [Theory]
     [InlineData("host;reboot")]
     [InlineData("$(reboot)")]
