@@ -9,7 +9,7 @@ public sealed class StoredTextTests
         OsArchitecture: X64 X86
         DiskFormat: raw qcow2
         DiskOwnerKind: vm snapshot backup template
-        SnapshotKind: S R D
+        SnapshotKind: S R D P
         StorlinkType: LO FC ISC NFS CEP
         StorlinkLevel: FL BL OB
         StorageCategory: local fc iscsi nfs ocfs2 drbd pv vg lv

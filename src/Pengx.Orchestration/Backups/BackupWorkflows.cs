@@ -215,6 +215,7 @@ internal sealed class RestoreBackup(Workplace place) : Workflow<RestoreBackupSta
                 throw new WrongStateException($"VM '{state.VmName}' runs; stop it first.");
             }
 
+            await place.EndCrashedAsync(state.Vm, cancellationToken).ConfigureAwait(false);
             var (rows, images) = await RowsAsync(state, cancellationToken).ConfigureAwait(false);
             var home = rows.Disks is [var boot, ..] ? boot.Storlink : state.Backup.Storlink;
             List<PlannedDisk> disks = [];
@@ -266,7 +267,11 @@ internal sealed class RestoreBackup(Workplace place) : Workflow<RestoreBackupSta
             },
             (context, cancellationToken) => place.Definitions.SyncAsync(context.State.Vm, cancellationToken)),
         new("record", (context, cancellationToken) => SwitchAsync(context.State, context.Now, cancellationToken)) { IsSwitch = true },
-        new("delete old disks", (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Replaced, cancellationToken)),
+        new("delete old disks", async (context, cancellationToken) =>
+        {
+            await place.EndCrashedAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
+            await VolumeSteps.DeleteAsync(place, context.State.Replaced, cancellationToken).ConfigureAwait(false);
+        }),
     ];
 
     public override string Target(RestoreBackupState state) => $"vm/{state.Vm}";

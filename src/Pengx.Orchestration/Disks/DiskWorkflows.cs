@@ -140,7 +140,11 @@ internal sealed class DeleteMachineDisk(Workplace place) : DiskWorkflow(place)
         {
             IsSwitch = true,
         },
-        new("delete disk", (context, cancellationToken) => VolumeSteps.DeleteAsync(Place, [context.State.Disk], cancellationToken)),
+        new("delete disk", async (context, cancellationToken) =>
+        {
+            await Place.EndCrashedAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
+            await VolumeSteps.DeleteAsync(Place, [context.State.Disk], cancellationToken).ConfigureAwait(false);
+        }),
     ];
 
     public override string Describe(DiskState state) => $"the deletion of a disk of VM {state.VmName}";

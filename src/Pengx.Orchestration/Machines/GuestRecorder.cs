@@ -11,12 +11,20 @@ internal sealed class GuestRecorder(Workplace place)
     /// <param name="cancellationToken">Ends the call.</param>
     public async Task<VmState> RecordAsync(GuestRef guest, DateTimeOffset? bootedAt, CancellationToken cancellationToken)
     {
-        var state = VmState.Shutdown;
+        var (state, isElsewhere) = (VmState.Shutdown, false);
         await place.Store.ChangeAsync(
             async session =>
             {
                 var machine = guest.IsTemplate ? null : await session.VirtualMachines.FindAsync(new(guest.Id), cancellationToken).ConfigureAwait(false);
                 var template = guest.IsTemplate ? await session.Templates.FindAsync(new(guest.Id), cancellationToken).ConfigureAwait(false) : null;
+
+                // Of one that has moved, the other host knows the truth.
+                isElsewhere = (machine?.Pm ?? template?.Pm) is { } pm && pm != place.Host.Id;
+                if (isElsewhere)
+                {
+                    return;
+                }
+
                 var (truth, vncPort, booted) = await AskAsync(guest, bootedAt, cancellationToken).ConfigureAwait(false);
                 state = truth;
                 if (machine is not null
@@ -32,7 +40,7 @@ internal sealed class GuestRecorder(Workplace place)
                 }
             },
             cancellationToken).ConfigureAwait(false);
-        if (!guest.IsTemplate && state is not (VmState.Running or VmState.Paused))
+        if (!guest.IsTemplate && !isElsewhere && state is not (VmState.Running or VmState.Paused))
         {
             await DropRetiredAsync(new(guest.Id), cancellationToken).ConfigureAwait(false);
         }

@@ -11,7 +11,7 @@ internal sealed class MoveDisksState
     public required StorlinkId Storlink { get; init; }
 
     /// <summary>Where its disks and those of its snapshots lie.</summary>
-    public IReadOnlyList<StorlinkId> Sources { get; init; } = [];
+    public IReadOnlyList<StorlinkId> Sources { get; set; } = [];
 
     /// <summary>Each disk, and what it becomes: for a running guest first an overlay upon it.</summary>
     public IReadOnlyList<FrozenDisk> Disks { get; set; } = [];

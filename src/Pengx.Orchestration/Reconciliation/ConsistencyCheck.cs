@@ -19,16 +19,16 @@ public sealed class ConsistencyCheck
     public async Task<IReadOnlyList<Inconsistency>> RunAsync(CancellationToken cancellationToken = default) =>
         (await LookAsync(cancellationToken).ConfigureAwait(false)).Found;
 
-    private async Task<(List<Inconsistency> Found, HashSet<string> Beneath)> LookAsync(CancellationToken cancellationToken)
+    private async Task<(List<Inconsistency> Found, NeededImages Needed)> LookAsync(CancellationToken cancellationToken)
     {
         var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
         List<Inconsistency> found = [];
-        HashSet<string> beneath = new(StringComparer.Ordinal);
+        NeededImages needed = new();
         await CheckLocksAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
-        await CheckVolumesAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
-        await CheckChainsAsync(unfinished, found, beneath, cancellationToken).ConfigureAwait(false);
-        await CheckDomainsAsync(unfinished, found, beneath, cancellationToken).ConfigureAwait(false);
-        return (found, beneath);
+        await CheckVolumesAsync(unfinished, found, needed, cancellationToken).ConfigureAwait(false);
+        await CheckChainsAsync(unfinished, found, needed, cancellationToken).ConfigureAwait(false);
+        await CheckDomainsAsync(unfinished, found, needed, cancellationToken).ConfigureAwait(false);
+        return (found, needed);
     }
 
     /// <summary>Removes the images that belong to no disk and to no unfinished operation, as a check of this moment finds them. One that
@@ -39,13 +39,11 @@ public sealed class ConsistencyCheck
     /// <exception cref="InUseException">Something has one open; those before it are removed.</exception>
     public async Task<IReadOnlyList<Inconsistency>> RemoveOrphansAsync(CancellationToken cancellationToken = default)
     {
-        var (found, beneath) = await LookAsync(cancellationToken).ConfigureAwait(false);
+        var (found, needed) = await LookAsync(cancellationToken).ConfigureAwait(false);
         var orphans = found.Where(one => one.Kind is InconsistencyKind.VolumeWithoutDisk or InconsistencyKind.UnfinishedVolume).ToList();
         List<Inconsistency> removed = [];
 
-        // What has no image lies on none.
-        if (orphans.Count > 0 && found.Find(one => one.Kind == InconsistencyKind.NotChecked
-            && !found.Exists(other => other.Kind == InconsistencyKind.DiskWithoutVolume && other.Subject == one.Subject)) is { } unseen)
+        if (orphans.Count > 0 && needed.Unseen is [var unseen, ..])
         {
             throw new UnavailableException($"Nothing is removed while not all can be looked at: {unseen.Message}");
         }
@@ -66,7 +64,7 @@ public sealed class ConsistencyCheck
                     await session.Storlinks.FindAsync(link, cancellationToken).ConfigureAwait(false),
                     await session.Disks.FindAsync(id, cancellationToken).ConfigureAwait(false)),
                 cancellationToken).ConfigureAwait(false);
-            if (storlink is null || row is not null || IsWorkedOn(unfinished, id.ToString()) || beneath.Any(layer => layer.Contains(id.ToString(), StringComparison.Ordinal)))
+            if (storlink is null || row is not null || IsWorkedOn(unfinished, id.ToString()) || needed.Layers.Any(layer => layer.Contains(id.ToString(), StringComparison.Ordinal)))
             {
                 continue;
             }
@@ -95,7 +93,7 @@ public sealed class ConsistencyCheck
         }
     }
 
-    private async Task CheckVolumesAsync(List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
+    private async Task CheckVolumesAsync(List<OperationRecord> unfinished, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
         var (storlinks, disks) = await _place.Store.ReadAsync(
             async session =>
@@ -116,7 +114,7 @@ public sealed class ConsistencyCheck
             {
                 if (rows.Count > 0)
                 {
-                    found.Add(new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Nothing here can look at storlink '{storlink.Name}'."));
+                    needed.Miss(found, new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Nothing here can look at storlink '{storlink.Name}'."));
                 }
 
                 continue;
@@ -134,7 +132,7 @@ public sealed class ConsistencyCheck
             }
             catch (Exception error) when (error is StorageException or UnavailableException)
             {
-                found.Add(new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Storlink '{storlink.Name}' could not be looked at: {error.Message}"));
+                needed.Miss(found, new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Storlink '{storlink.Name}' could not be looked at: {error.Message}"));
             }
         }
     }
@@ -165,7 +163,7 @@ public sealed class ConsistencyCheck
         _journal.ListAsync(new OperationQuery { UnfinishedOnly = true, Limit = int.MaxValue }, cancellationToken).ToListAsync(cancellationToken);
 
     /// <summary>Holds what the images themselves say they lie on against the rows.</summary>
-    private async Task CheckChainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
+    private async Task CheckChainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
         var disks = await _place.Store.ReadAsync(
             async session =>
@@ -182,6 +180,7 @@ public sealed class ConsistencyCheck
                     && _place.Storage.Find(link) is not null).ToList();
             },
             cancellationToken).ConfigureAwait(false);
+        var lost = found.Where(one => one.Kind == InconsistencyKind.DiskWithoutVolume).Select(one => one.Subject).ToHashSet(StringComparer.Ordinal);
         foreach (var disk in disks)
         {
             var isWorkedOn = IsWorkedOn(unfinished, disk.Id.ToString()) || IsWorkedOn(unfinished, disk.Owner.Id.ToString());
@@ -190,7 +189,7 @@ public sealed class ConsistencyCheck
             {
                 var recorded = (await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false)).Layers;
                 var real = await _place.Chains.ReadAsync(recorded[0], cancellationToken).ConfigureAwait(false);
-                beneath.UnionWith(real.Select(layer => layer.Location.ToString()!));
+                needed.Layers.UnionWith(real.Select(layer => layer.Location.ToString()!));
                 if (!isWorkedOn && !real.SequenceEqual(recorded) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
                 {
                     found.Add(new(InconsistencyKind.ChainDiffers, subject, $"The image of disk {disk.Id} consists of {Listed(real)}, and the rows say {Listed(recorded)}."));
@@ -200,7 +199,16 @@ public sealed class ConsistencyCheck
             {
                 if (!isWorkedOn && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
                 {
-                    found.Add(new(InconsistencyKind.NotChecked, subject, $"The images of disk {disk.Id} could not be followed: {error.Message}"));
+                    Inconsistency unseen = new(InconsistencyKind.NotChecked, subject, $"The images of disk {disk.Id} could not be followed: {error.Message}");
+                    if (lost.Contains(subject))
+                    {
+                        // What has no image lies on none.
+                        found.Add(unseen);
+                    }
+                    else
+                    {
+                        needed.Miss(found, unseen);
+                    }
                 }
             }
         }
@@ -217,7 +225,7 @@ public sealed class ConsistencyCheck
     private static string Listed(IReadOnlyList<DiskLayer> layers) => string.Join(" on ", layers.Select(layer => layer.Location));
 
     /// <summary>Holds the snapshots of a machine against what they must be, and what it runs on against the rows.</summary>
-    private async Task CheckSnapshotsAsync(SnapshotRows rows, bool alive, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
+    private async Task CheckSnapshotsAsync(SnapshotRows rows, bool alive, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
         var (machine, subject) = (rows.Machine, $"vm/{rows.Machine.Id}");
         var ids = rows.Snapshots.Select(snapshot => snapshot.Id).ToHashSet();
@@ -244,7 +252,7 @@ public sealed class ConsistencyCheck
         try
         {
             var real = await live.ReadAsync(machine.Id, cancellationToken).ConfigureAwait(false);
-            beneath.UnionWith(real.SelectMany(disk => disk.Layers).Select(layer => layer.Location.ToString()!));
+            needed.Layers.UnionWith(real.SelectMany(disk => disk.Layers).Select(layer => layer.Location.ToString()!));
             foreach (var disk in rows.Current)
             {
                 var recorded = await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false);
@@ -258,7 +266,7 @@ public sealed class ConsistencyCheck
         {
             if (await _place.IsAliveAsync(machine.Id, cancellationToken).ConfigureAwait(false))
             {
-                found.Add(new(InconsistencyKind.NotChecked, subject, $"What VM '{machine.Name}' runs on could not be asked: {error.Message}"));
+                needed.Miss(found, new(InconsistencyKind.NotChecked, subject, $"What VM '{machine.Name}' runs on could not be asked: {error.Message}"));
             }
         }
     }
@@ -284,7 +292,7 @@ public sealed class ConsistencyCheck
         }
     }
 
-    private async Task CheckDomainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, HashSet<string> beneath, CancellationToken cancellationToken)
+    private async Task CheckDomainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
         var domains = _place.Driver.Domains;
         var running = (await domains.ListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(status => status.Id);
@@ -346,7 +354,7 @@ public sealed class ConsistencyCheck
 
             if (await SnapshotRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } snapshots)
             {
-                await CheckSnapshotsAsync(snapshots, alive, found, beneath, cancellationToken).ConfigureAwait(false);
+                await CheckSnapshotsAsync(snapshots, alive, found, needed, cancellationToken).ConfigureAwait(false);
             }
 
             await CompareDefinitionAsync(GuestRef.Of(machine), () => _place.Definitions.BuildAsync(session, rows, cancellationToken)).ConfigureAwait(false);
@@ -378,6 +386,21 @@ public sealed class ConsistencyCheck
             {
                 found.Add(new(InconsistencyKind.NotChecked, guest.Target, $"The configuration of {guest.Called} could not be made: {error.Message}"));
             }
+        }
+    }
+
+    /// <summary>What images and guests were seen to need, and what could not be seen.</summary>
+    private sealed class NeededImages
+    {
+        public HashSet<string> Layers { get; } = new(StringComparer.Ordinal);
+
+        public List<Inconsistency> Unseen { get; } = [];
+
+        /// <summary>Reports something that could not be looked at, and that may need any image.</summary>
+        public void Miss(List<Inconsistency> found, Inconsistency what)
+        {
+            found.Add(what);
+            Unseen.Add(what);
         }
     }
 }

@@ -119,13 +119,17 @@ public sealed class SnapshotTests
     [InlineData("restore")]
     [InlineData("copy")]
     [InlineData("move")]
+    [InlineData("restore a backup")]
+    [InlineData("delete a disk")]
     public async Task A_guest_that_crashed_is_ended_before_somebody_works_on_its_disks(string verb)
     {
         await using var world = await World.StartedAsync();
         var (storlink, other) = (await world.AddStorlinkAsync(), await world.AddStorlinkAsync("other"));
-        var vm = await world.AddMachineAsync(storlink);
+        var vm = await world.AddMachineAsync(storlink, change: request => request with { ExtraDiskSizeMiB = 20 });
         await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
-        var taken = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
+        var backup = await world.AddBackupAsync(vm, storlink);
+        var spare = (await world.Disks.ListAsync(vm, Token))[1].Id;
+        var taken = verb == "delete a disk" ? default : IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
         world.Host.Guest(vm).Write("xvda", "later");
         world.Host.Guest(vm).Crash();
         await World.EventuallyAsync(async () => (await world.Machines.GetAsync(vm, Token)).State == VmState.Crashed);
@@ -135,7 +139,9 @@ public sealed class SnapshotTests
             "delete" => world.Snapshots.DeleteAsync(vm, taken, null, Token),
             "restore" => world.Snapshots.RestoreAsync(vm, taken, null, Token),
             "copy" => world.Machines.CopyAsync(vm, new CopyVirtualMachine { Name = "copied", Storlink = storlink }, null, Token),
-            _ => world.Machines.MoveDisksAsync(vm, other, null, Token),
+            "move" => world.Machines.MoveDisksAsync(vm, other, null, Token),
+            "delete a disk" => world.Disks.DeleteAsync(vm, spare, null, Token),
+            _ => world.Backups.RestoreAsync(vm, backup, null, Token),
         });
         Assert.Equal(VmState.Shutdown, (await world.Machines.GetAsync(vm, Token)).State);
         await world.AssertWholeAsync();
