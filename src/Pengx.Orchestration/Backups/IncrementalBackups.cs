@@ -54,7 +54,9 @@ internal static class IncrementalBackups
                 var now = await SnapshotRows.ChainAsync(place, disk, cancellationToken).ConfigureAwait(false);
                 var depth = (await SnapshotRows.ChainAsync(place, image, cancellationToken).ConfigureAwait(false)).Layers.Count;
                 var note = notes.FirstOrDefault(note => note.Since == parent.Id && note.Vdev == now.Vdev && note.Layer == now.Layers[0]);
-                var shown = note is null ? disk.Size : await SizeAsync(place, image, cancellationToken).ConfigureAwait(false);
+
+                // An image may show more than its row says.
+                var shown = note is null ? disk.Size : (await VolumeSteps.FindAsync(place, image, cancellationToken).ConfigureAwait(false))?.Size ?? image.Size;
                 var against = note switch
                 {
                     { Fault: { } fault } => $"what was noted since backup '{parent.Name}' is worthless: {fault}",
@@ -201,13 +203,6 @@ internal static class IncrementalBackups
     }
 
     /// <summary>What is noted of a machine's disks, or why nothing is known of any.</summary>
-    /// <summary>The size that an image shows, which may be more than its row says.</summary>
-    private static async Task<DataSize> SizeAsync(Workplace place, Disk image, CancellationToken cancellationToken)
-    {
-        var storlink = await CopyMachine.FindStorlinkAsync(place, image.Storlink, cancellationToken).ConfigureAwait(false);
-        return (await place.Storage.Get(storlink).FindAsync(storlink, image.Id, image.Format, cancellationToken).ConfigureAwait(false))?.Size ?? image.Size;
-    }
-
     private static async Task<(IReadOnlyList<ChangedBlocks> Notes, string? Unknown)> NotesAsync(Workplace place, VmId vm, CancellationToken cancellationToken)
     {
         if (!await place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))

@@ -158,12 +158,8 @@ internal static class Freezing
         cancellationToken);
 
     /// <summary>Whether the image of a planned disk was made.</summary>
-    public static async Task<bool> ExistsAsync(Workplace place, Disk disk, CancellationToken cancellationToken)
-    {
-        var storlink = await place.Store.ReadAsync(session => session.Storlinks.FindAsync(disk.Storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
-        return storlink is not null
-            && await place.Storage.Get(storlink).FindAsync(storlink, disk.Id, disk.Format, cancellationToken).ConfigureAwait(false) is not null;
-    }
+    public static async Task<bool> ExistsAsync(Workplace place, Disk disk, CancellationToken cancellationToken) =>
+        await VolumeSteps.FindAsync(place, disk, cancellationToken).ConfigureAwait(false) is not null;
 
     /// <summary>Merges an overlay back into its disk, of a running guest or at rest. Where the disk does without it already: nothing.</summary>
     public static async Task MergeAsync(Workplace place, VmId vm, FrozenDisk disk, IProgress<ByteProgress> progress, CancellationToken cancellationToken)

@@ -42,6 +42,13 @@ internal static class VolumeSteps
         }
     }
 
+    /// <summary>The image of a disk; <see langword="null"/> where it, or its storage link, is not there.</summary>
+    public static async Task<Volume?> FindAsync(Workplace place, Disk disk, CancellationToken cancellationToken)
+    {
+        var storlink = await place.Store.ReadAsync(session => session.Storlinks.FindAsync(disk.Storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
+        return storlink is null ? null : await place.Storage.Get(storlink).FindAsync(storlink, disk.Id, disk.Format, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Removes images; those whose storage link is gone were removed before it.</summary>
     public static async Task DeleteAsync(Workplace place, IEnumerable<Disk> disks, CancellationToken cancellationToken)
     {

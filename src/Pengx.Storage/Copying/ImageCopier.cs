@@ -127,13 +127,17 @@ public sealed class ImageCopier(
     {
         var request = plan.Request;
         var resumed = DataSize.Zero;
+        if (plan.Method != CopyMethod.Extents)
+        {
+            ForgetJournal(part);
+        }
+
         if (plan.Method is CopyMethod.Clone or CopyMethod.Extents)
         {
             resumed = await InProcessAsync(plan, part, handle, progress, cancellationToken).ConfigureAwait(false);
         }
         else
         {
-            ForgetJournal(part);
             RandomAccess.SetLength(handle, 0);
             await _images.ConvertAsync(request.Source, new(new FileLocation(part), request.Target.Format), plan.Conversion!, ByteShare.Of(progress, plan.Size), cancellationToken)
                 .ConfigureAwait(false);
@@ -376,7 +380,6 @@ public sealed class ImageCopier(
         if (plan.Method == CopyMethod.Clone)
         {
             // What an earlier attempt left beyond the source's end would stay.
-            ForgetJournal(part);
             RandomAccess.SetLength(target, 0);
             if (!await Task.Run(() => Posix.TryClone(source, target), cancellationToken).ConfigureAwait(false))
             {
