@@ -231,7 +231,7 @@ internal static class Freezing
                 await MergeAsync(place, machine.Vm, disk, share, cancellationToken).ConfigureAwait(false);
                 merged++;
             }
-            catch (Exception error) when (merged == 0 && overlaid.Count == machine.Disks.Count && error is HypervisorException or StorageException or ProcessFailedException)
+            catch (Exception error) when (merged == 0 && overlaid.Count == machine.Disks.Count && error is WrongStateException or HypervisorException or StorageException or ProcessFailedException)
             {
                 // All overlays are on top, and show all that was written. What lies beneath may hold a part of it by now.
                 if (!await AreAllTopAsync(place, machine, cancellationToken).ConfigureAwait(false))

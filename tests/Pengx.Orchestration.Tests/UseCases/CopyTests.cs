@@ -94,12 +94,14 @@ public sealed class CopyTests
         await world.AssertWholeAsync();
     }
 
-    [Fact]
-    public async Task Overlays_that_cannot_be_merged_back_become_a_snapshot_and_the_guest_is_safe()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Overlays_that_cannot_be_merged_back_become_a_snapshot_and_the_guest_is_safe(bool isRefused)
     {
         await using var world = await World.StartedAsync();
         var (storlink, id) = await RunningAsync(world);
-        world.Host.FailNext(SimulatedVerb.CommitDisk, new HypervisorException("the merge failed"));
+        world.Host.FailNext(SimulatedVerb.CommitDisk, isRefused ? new WrongStateException("the merge failed") : new HypervisorException("the merge failed"));
         var done = await world.DoneAsync(world.Machines.CopyAsync(id, new CopyVirtualMachine { Name = "copied", Storlink = storlink }, null, Token));
         Assert.Contains("the merge failed", done.Message, StringComparison.Ordinal);
         world.Host.Guest(id).Write("xvda", "later a");
