@@ -55,6 +55,8 @@ internal sealed partial class XenDomain
 
         try
         {
+            // A QEMU that is still ending may write to the images that the next one opens.
+            await RequireGoneAsync(ends.Token).ConfigureAwait(false);
             await BuildAsync(RequireDefinition(), ends.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
@@ -403,9 +405,17 @@ internal sealed partial class XenDomain
         foreach (var qemu in XenProcesses.FindQemus(_files))
         {
             Log.StrayQemu(environment.Logger, id, qemu);
-            await XenProcesses.EndAsync(qemu, either.Token).ConfigureAwait(false);
+            try
+            {
+                await XenProcesses.EndAsync(qemu, either.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                throw new HypervisorException(string.Create(CultureInfo.InvariantCulture, $"Domain {id} is gone, but its QEMU (process {qemu}) does not end, and may have the disks open."));
+            }
         }
 
         _files.DeleteRun();
+        environment.Table.Release(id);
     }
 }

@@ -377,6 +377,7 @@ internal sealed class XenDomainTable : IAsyncDisposable
     private async Task FollowLeavingAsync(XenRun run)
     {
         var places = _places.Of(run.Id);
+        var isOrphaned = false;
         using var patience = new CancellationTokenSource(_places.RebuildTimeout, _time);
         using var ends = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, _detached.Token);
         try
@@ -390,6 +391,15 @@ internal sealed class XenDomainTable : IAsyncDisposable
         catch (OperationCanceledException) when (!_detached.IsCancellationRequested)
         {
             Log.RebuildTookTooLong(_logger, run.Id);
+            if (!IsSuspended(run.Id))
+            {
+                // It would build the guest when that has counted as stopped, from what it knew at the guest's end.
+                foreach (var monitor in XenProcesses.FindMonitors(places))
+                {
+                    isOrphaned = true;
+                    await XenProcesses.EndAsync(monitor, _detached.Token).ConfigureAwait(false);
+                }
+            }
         }
 
         while (!await TryReadAsync().ConfigureAwait(false))
@@ -398,9 +408,17 @@ internal sealed class XenDomainTable : IAsyncDisposable
         }
 
         var isRebuilt = false;
-        if (IsLeaving(run.Id) && !IsSuspended(run.Id) && FindRow(run.Id) is { State: { Activity: XlDomainActivity.Shutdown } state } row && _places.IsOurs(run.Id))
+        if (IsLeaving(run.Id) && !IsSuspended(run.Id) && FindRow(run.Id) is { } row && _places.IsOurs(run.Id))
         {
-            isRebuilt = await ReapAsync(run.Id, row, state.Reason).ConfigureAwait(false);
+            XlShutdownReason? reason = row.State.Activity switch
+            {
+                XlDomainActivity.Shutdown => row.State.Reason,
+
+                // What the monitor had built when it was ended.
+                XlDomainActivity.Paused when isOrphaned && row.Domain != run.Domain => XlShutdownReason.Reboot,
+                _ => null,
+            };
+            isRebuilt = reason is { } why && await ReapAsync(run.Id, row, why).ConfigureAwait(false);
         }
 
         lock (_gate)

@@ -40,7 +40,7 @@ public sealed class XenOptions
     /// <value>Default 60 seconds.</value>
     public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>How long a guest may take to take a device up or let it go.</summary>
+    /// <summary>How long a guest may take to take a device up or let it go, an emulated drive included.</summary>
     /// <value>Default 30 seconds.</value>
     public TimeSpan DeviceTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
@@ -52,7 +52,8 @@ public sealed class XenOptions
     /// <value>Default 10 seconds.</value>
     public TimeSpan RebootInterval { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long a rebooting guest's domain may be gone before it counts as stopped: xl takes two seconds, and its lock.</summary>
+    /// <summary>How long a rebooting guest's domain may be gone before it counts as stopped and xl's monitor of it is ended: xl takes two seconds, and
+    /// its lock.</summary>
     /// <value>Default 2 minutes.</value>
     public TimeSpan RebuildTimeout { get; set; } = TimeSpan.FromMinutes(2);
 

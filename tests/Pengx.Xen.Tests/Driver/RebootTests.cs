@@ -147,6 +147,92 @@ public sealed class RebootTests : XenDriverTest
     }
 
     [Fact]
+    public async Task Guest_without_a_monitor_is_built_again_when_its_old_QEMU_has_ended()
+    {
+        Xen.Guests.HasQemu = true;
+        Xen.Guests.DoesQemuOutlive = true;
+        var driver = await StartDriverAsync();
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        var id = await RunAsync(driver, definition);
+        var old = Xen.Get(id).Qemu!;
+        var wasAlive = false;
+        Xen.Before = (call, _) =>
+        {
+            wasAlive |= call[0] == "create" && old.IsAlive;
+            return Task.CompletedTask;
+        };
+        Xen.KillMonitor(id);
+        Xen.End(Xen.Get(id).Number, 'r');
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Rebooted);
+        Assert.False(wasAlive);
+        Assert.True(Xen.Get(id).Qemu!.IsAlive);
+    }
+
+    [Fact]
+    public async Task Guest_without_a_monitor_whose_old_domain_lingers_is_not_built_beside_it()
+    {
+        Xen.Guests.LeavesZombie = true;
+        var driver = await StartDriverAsync(options => options.StopTimeout = TimeSpan.FromSeconds(2));
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        var id = await RunAsync(driver, definition);
+        Xen.KillMonitor(id);
+        Xen.End(Xen.Get(id).Number, 'r');
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Stopped);
+        Assert.Single(Xen.CallsOf("create"));
+        Xen.LetZombiesGo();
+        await driver.Domains.StartAsync(id, Stop);
+        await events.ExpectAsync(DomainEventKind.Started);
+    }
+
+    [Fact]
+    public async Task Guest_that_counts_as_stopped_is_not_built_by_its_monitor_any_more()
+    {
+        Gate gone = new();
+        Xen.WhileGone = () => gone.PassAsync();
+        var driver = await StartDriverAsync(options => options.RebuildTimeout = TimeSpan.FromSeconds(3));
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        var id = await RunAsync(driver, definition);
+        var monitor = Xen.Get(id).Monitor!;
+        Xen.End(Xen.Get(id).Number, 'r');
+        await gone.ReachedAsync(Stop);
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Stopped);
+        Assert.False(monitor.IsAlive);
+        gone.Open();
+        await Xen.QuiesceAsync();
+        Assert.Empty(Xen.Domains);
+    }
+
+    [Fact]
+    public async Task Guest_that_its_monitor_builds_for_too_long_is_built_by_the_driver()
+    {
+        Gate half = new();
+        var driver = await StartDriverAsync(options => options.RebuildTimeout = TimeSpan.FromSeconds(3));
+        var definition = Define();
+        await using var events = Watch(driver, definition.Id);
+        var id = await RunAsync(driver, definition);
+        var monitor = Xen.Get(id).Monitor!;
+        Xen.WhileBuilt = async (_, token) =>
+        {
+            Xen.WhileBuilt = null;
+            await half.PassAsync(token);
+            throw new XlFailure(137, "");
+        };
+        Xen.End(Xen.Get(id).Number, 'r');
+        await half.ReachedAsync(Stop);
+        var unfinished = Xen.Get(id).Number;
+        await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Rebooted);
+        Assert.False(monitor.IsAlive);
+        var again = Assert.Single(Xen.Domains);
+        Assert.NotEqual(unfinished, again.Number);
+        Assert.True(again.Monitor!.IsAlive);
+        half.Open();
+        await Xen.QuiesceAsync();
+    }
+
+    [Fact]
     public async Task Guest_that_ended_while_no_driver_looked_is_cleaned_up_after_or_built_again()
     {
         DomainId off, again;
