@@ -89,9 +89,20 @@ internal sealed partial class XenDomain
         {
             return await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is QmpException or XenstoreException)
+        catch (Exception exception)
         {
-            throw Translate(verb, exception);
+            if (verb != TakeUpVerb && environment.Table.IsHeld(id))
+            {
+                // Nobody who asks again knows that the guest still has to go on.
+                _ = TakeUpInBackgroundAsync();
+            }
+
+            if (exception is QmpException or XenstoreException)
+            {
+                throw Translate(verb, exception);
+            }
+
+            throw;
         }
     }
 
@@ -454,6 +465,12 @@ internal sealed partial class XenDomain
     {
         var run = await RequireRunAsync(cancellationToken).ConfigureAwait(false);
         CheckAgainstXl([disk]);
+        if (!_monitor.IsThere && await IsTheKernelsAsync(run, disk.After, cancellationToken).ConfigureAwait(false))
+        {
+            await StoreAsync(run, [disk.After]).ConfigureAwait(false);
+            return null;
+        }
+
         var lease = await OpenMonitorAsync(cancellationToken).ConfigureAwait(false);
         DiskJob? begun = null;
         try
@@ -473,10 +490,7 @@ internal sealed partial class XenDomain
         XenRun run, XenMonitor.Lease lease, DiskReplacement disk, LayerMove move, bool isCommit, LiveDiskLimits? limits, CancellationToken cancellationToken)
     {
         var client = lease.Client;
-        var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
-        var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
-        var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
-        RequireChangeable(target);
+        var (target, isToDo) = await FindTargetAsync(run, client, disk, cancellationToken).ConfigureAwait(false);
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
         QmpLayerJob layers = new(jobs, JobIdOf(disk.Before.Vdev, move, isCommit), isCommit || !isToDo ? null : target.Chain[move.First - 1]);
         DiskJob? begun = null;
@@ -529,6 +543,36 @@ internal sealed partial class XenDomain
                 layers.Dispose();
             }
         }
+    }
+
+    /// <summary>Whether a disk is one that the kernel serves as it was attached, without a QEMU that could have changed it.</summary>
+    private async Task<bool> IsTheKernelsAsync(XenRun run, DomainDisk disk, CancellationToken cancellationToken) =>
+        (await ReadRealAsync(run, null, cancellationToken).ConfigureAwait(false))
+            .Any(known => !known.Device.IsServedByQemu && known.Disk.Vdev == disk.Vdev && known.Disk.Layers.SequenceEqual(disk.Layers));
+
+    /// <summary>Finds a disk, and whether anything is to be done. If so, a guest that has just rebooted is given the time to take the disk over from its
+    /// emulated drive: it had done that before, or the layers would not be there.</summary>
+    /// <exception cref="WrongStateException">It is to be done, and cannot while the guest runs.</exception>
+    private async Task<(RealDisk Target, bool IsToDo)> FindTargetAsync(XenRun run, IQmpClient client, DiskReplacement disk, CancellationToken cancellationToken)
+    {
+        RealDisk? target = null;
+        var isToDo = false;
+        _ = await IsReachedAsync(
+            async token =>
+            {
+                var real = await ReadRealAsync(run, client, token).ConfigureAwait(false);
+                isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
+                target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
+                return !isToDo || target.Twin is null;
+            },
+            environment.Options.DeviceTimeout,
+            cancellationToken).ConfigureAwait(false);
+        if (isToDo)
+        {
+            RequireChangeable(target!);
+        }
+
+        return (target!, isToDo);
     }
 
     private async Task AbandonAsync(QmpJob job)
@@ -668,10 +712,6 @@ internal sealed partial class XenDomain
             {
                 await ReleaseAsync(run).ConfigureAwait(false);
             }
-            else if (isHeld)
-            {
-                _ = TakeUpInBackgroundAsync();
-            }
         }
     }
 
@@ -709,12 +749,19 @@ internal sealed partial class XenDomain
         }
     }
 
-    /// <summary>Stops the guest's processors for a moment, which nobody sees; not where it has left or is about to.</summary>
+    /// <summary>Stops the guest's processors for a moment, which nobody sees; not where it has left or is about to. One that is held already
+    /// stays so.</summary>
     private async Task<bool> TryHoldAsync(XenRun run)
     {
         // Written first: whoever finds the guest standing still must know that it has to go on.
         await WriteRecordAsync(run, isHeld: true).ConfigureAwait(false);
         environment.Table.Hold(id, run.Domain);
+        if (IsStandingStill(run))
+        {
+            // Xen counts: what is paused twice goes on when it was let go twice.
+            return true;
+        }
+
         var isHeld = false;
         try
         {
@@ -735,29 +782,34 @@ internal sealed partial class XenDomain
     private bool IsStandingStill(XenRun run) =>
         environment.Table.FindRow(id) is { State.Activity: XlDomainActivity.Paused } row && row.Domain == run.Domain;
 
+    /// <summary>Lets a held guest go on. One that does not stays held, for whoever takes it up to try again.</summary>
     private async Task ReleaseAsync(XenRun run)
     {
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            for (var attempt = 1; attempt <= Attempts; attempt++)
+            string obstacle;
+            try
             {
                 var result = await environment.Xl.TryAsync(XlCommand.Unpause(run.Domain), CancellationToken.None).ConfigureAwait(false);
                 await environment.Table.ReadAsync(CancellationToken.None).ConfigureAwait(false);
                 if (!IsStandingStill(run))
                 {
                     await WriteRecordAsync(run, isHeld: false).ConfigureAwait(false);
+                    environment.Table.Release(id);
                     return;
                 }
 
-                if (attempt == Attempts)
-                {
-                    throw new HypervisorException($"Domain {id} stands still after a change of its disks, and xl unpause had no effect: {XlError.Parse(result.Error).Message}.");
-                }
+                obstacle = $"xl unpause had no effect: {XlError.Parse(result.Error).Message}.";
             }
-        }
-        finally
-        {
-            environment.Table.Release(id);
+            catch (UnavailableException exception)
+            {
+                obstacle = exception.Message;
+            }
+
+            if (attempt == Attempts)
+            {
+                throw new HypervisorException($"Domain {id} stands still after a change of its disks, and is let go on as soon as xl can: {obstacle}");
+            }
         }
     }
 
@@ -817,6 +869,7 @@ internal sealed partial class XenDomain
         if (await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false) is not { IsAlive: true } run)
         {
             // What is stored is the truth of a change whose domain has ended.
+            environment.Table.Release(id);
             await _files.WriteRunRecordAsync(record with { IsHeld = false, Changes = [] }).ConfigureAwait(false);
             return true;
         }
@@ -836,6 +889,13 @@ internal sealed partial class XenDomain
                         var state = await job.QueryAsync(cancellationToken).ConfigureAwait(false);
                         if (state is { IsReady: true } && isHeld)
                         {
+                            // Who held it may have died before it stood still, and somebody may have let it go since.
+                            if (!await TryHoldAsync(run).ConfigureAwait(false))
+                            {
+                                isSettled = false;
+                                continue;
+                            }
+
                             // The guest was being changed over, and may be at any moment: it is, before it goes on.
                             if (await CompleteAsync(job, CommitVerb).ConfigureAwait(false) is { } failure)
                             {

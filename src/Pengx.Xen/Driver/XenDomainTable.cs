@@ -144,6 +144,16 @@ internal sealed class XenDomainTable : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether <see cref="Hold"/> has not ended.</summary>
+    /// <param name="id">The domain.</param>
+    public bool IsHeld(DomainId id)
+    {
+        lock (_gate)
+        {
+            return _held.ContainsKey(id);
+        }
+    }
+
     /// <summary>Ends <see cref="Hold"/>: whatever state it is in by now is seen with the next reading.</summary>
     /// <param name="id">The domain.</param>
     public void Release(DomainId id)

@@ -55,7 +55,15 @@ internal sealed partial class FakeXen
             // libxl starts it before the domain runs; it makes its own sockets.
             var arguments = document.FindTexts("device_model_args");
             domain.Qemu = StandInProcess.Start(_folder, "qemu-system-i386", ["-xen-domid", Number(domain.Number), .. arguments]);
-            await File.WriteAllTextAsync(arguments[1]["unix:".Length..].Split(',')[0], "", CancellationToken.None);
+            var monitorSocket = arguments[1]["unix:".Length..].Split(',')[0];
+            if (Guests.Blocks is { } blocks)
+            {
+                blocks.Listen(monitorSocket, () => domain.IsPaused);
+            }
+            else
+            {
+                await File.WriteAllTextAsync(monitorSocket, "", CancellationToken.None);
+            }
         }
 
         if (Guests.RunsMachines)

@@ -35,6 +35,9 @@ internal sealed class FakeGuest
 
     public bool DoesQemuOutlive { get; set; }
 
+    /// <summary>What the monitor of their QEMU says of their disks; nobody answers there where it is not set.</summary>
+    public FakeBlocks? Blocks { get; set; }
+
     /// <summary>Whether they are real guests, each in a QEMU of its own.</summary>
     public bool RunsMachines { get; set; }
 

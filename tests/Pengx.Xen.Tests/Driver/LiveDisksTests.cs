@@ -235,6 +235,9 @@ public sealed class LiveDisksTests : IAsyncLifetime
         Assert.Contains("emulated drive", refused.Message, StringComparison.Ordinal);
         Assert.Empty(_guests.Xen.CallsOf("block-detach"));
 
+        // Who undoes that asks for what is so.
+        await live.CommitAsync(definition.Id, new(overlay.After, overlay.Before), cancellationToken: Token);
+
         // The one beside it is not.
         var other = await _guests.OverlayAsync(definition.Disks[1]);
         await live.OverlayAsync(definition.Id, [other], cancellationToken: Token);
@@ -256,6 +259,10 @@ public sealed class LiveDisksTests : IAsyncLifetime
         DiskReplacement overlay = new(definition.Disks[0], definition.Disks[0] with { Layers = [new(new FileLocation("/srv/x.qcow2"), DiskFormat.Qcow2), raw.Layers[0]] });
         var refused = await Assert.ThrowsAsync<WrongStateException>(() => live.OverlayAsync(definition.Id, [overlay], cancellationToken: Token));
         Assert.Contains("QEMU", refused.Message, StringComparison.Ordinal);
+
+        // Who undoes that asks for what is so.
+        await live.CommitAsync(definition.Id, new(overlay.After, overlay.Before), cancellationToken: Token);
+        Assert.Equal(definition.Disks, (await driver.Domains.FindDefinitionAsync(definition.Id, Token))?.Disks);
         await driver.Domains.DestroyAsync(definition.Id, Token);
     }
 

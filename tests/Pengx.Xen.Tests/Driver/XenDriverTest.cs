@@ -59,6 +59,9 @@ public abstract class XenDriverTest : IAsyncDisposable
         return driver;
     }
 
+    /// <summary>Closes something at the end, after what was opened later.</summary>
+    private protected void Open(IAsyncDisposable opened) => _open.Add(opened);
+
     private protected async Task<XenHypervisorDriver> StartDriverAsync(Action<XenOptions>? configure = null)
     {
         var driver = CreateDriver(configure);
