@@ -173,7 +173,8 @@ internal sealed record XlCommand
     /// <param name="domain">The domain's number.</param>
     public static XlCommand EjectCdrom(int domain) => new(DeviceTimeout, "cd-eject", Guest(domain), XlDomainConfigWriter.CdromVdev);
 
-    /// <summary>Moves a running guest to another host over ssh.</summary>
+    /// <summary>Moves a running guest to another host over ssh. There no xl stays as its monitor: that one could not be found by
+    /// <paramref name="configuration"/>, as the one of <see cref="Create"/> can.</summary>
     /// <param name="domain">The domain's number.</param>
     /// <param name="host">The other host's name or address. xl gives it to a shell, so it must be of harmless characters.</param>
     /// <param name="configuration">The <c>xl.cfg</c> that holds there: absolute path. Without it xl sends the one the domain was created with.</param>
@@ -188,7 +189,7 @@ internal sealed record XlCommand
 
         return new(
             MemoryTimeout,
-            "migrate", "-C", CheckFile("configuration", configuration),
+            "migrate", "-e", "-C", CheckFile("configuration", configuration),
             "-s", string.Join(' ', ["ssh", "-o", "BatchMode=yes", .. sshOptions]),
             Guest(domain), host);
     }

@@ -95,7 +95,7 @@ internal sealed partial class FakeXen
                 return With(number, domain => DetachNic(domain, mac));
             case ["trigger", var number, "power" or "reset"]:
                 return With(number, domain => Press(domain, arguments[2]));
-            case ["migrate", "-C", var path, "-s", _, var number, _]:
+            case ["migrate", .., "-C", var path, "-s", _, var number, _]:
                 return With(number, domain =>
                 {
                     domain.Stored = File.ReadAllText(path);

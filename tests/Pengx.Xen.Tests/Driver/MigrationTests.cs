@@ -14,7 +14,7 @@ public sealed class MigrationTests : XenDriverTest
         var number = Xen.Get(id).Number;
         await Migration(driver).MigrateAsync(id, "host2", Stop);
         Assert.Equal(
-            ["migrate", "-C", ConfigurationOf(id), "-s", "ssh -o BatchMode=yes", Number(number), "host2"],
+            ["migrate", "-e", "-C", ConfigurationOf(id), "-s", "ssh -o BatchMode=yes", Number(number), "host2"],
             Assert.Single(Xen.CallsOf("migrate")));
         Assert.Null(await StateAsync(driver, id));
         await events.ExpectAsync(DomainEventKind.Started, DomainEventKind.Stopped);

@@ -152,7 +152,7 @@ public sealed class XlCommandTests
 
         Assert.Equal(1, result.ExitCode);
         Assert.Equal(
-            ["-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/run/pengx/known_hosts", "host-2.example", "xl", "migrate-receive"],
+            ["-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/run/pengx/known_hosts", "host-2.example", "xl", "migrate-receive", "-e"],
             await File.ReadAllLinesAsync(folder.At("arguments"), TestContext.Current.CancellationToken));
     }
 
