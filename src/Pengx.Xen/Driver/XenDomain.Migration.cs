@@ -69,23 +69,30 @@ internal sealed partial class XenDomain
         async token =>
         {
             return (await ReadWhereaboutsAsync(token).ConfigureAwait(false)).Row is { } row
-                && (row.Name?.EndsWith(AwaySuffix, StringComparison.Ordinal) != true
+                && (!IsAway(row)
                     ? true
-                    : throw new HypervisorException($"Domain {id} stands still here, and another host may have taken it over: look for it there, then destroy it here."));
+                    : throw new HypervisorException(
+                        $"Domain {id} stands still here as {row.Name}, and another host may have taken it over: look for it there. If it runs there, destroy it here; if not, see to it that it never will, and give it back its name here (xl rename)."));
         },
         cancellationToken);
 
-    /// <summary>What is here of the guest. One that reboots has no domain for two seconds, and has not left: it is waited for.</summary>
+    /// <summary>What is here of the guest. One that reboots has no domain for two seconds, and has not left: it is waited for. A destroyed domain
+    /// of which something keeps memory is nothing of it.</summary>
     private async Task<(XenRun? Run, XlListEntry? Row)> ReadWhereaboutsAsync(CancellationToken cancellationToken)
     {
         var run = await ReadRunAsync(cancellationToken).ConfigureAwait(false);
-        if (environment.Table.FindRow(id) is null)
+        if (FindGuest() is null)
         {
             run = await ReadSettledRunAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        return (run, environment.Table.FindRow(id));
+        return (run, FindGuest());
+
+        XlListEntry? FindGuest() => environment.Table.FindRow(id) is { State.Activity: not XlDomainActivity.Dying } row ? row : null;
     }
+
+    // xl gives it this name before it lets the other host go on, and takes it back only when that one has given the guest up.
+    private static bool IsAway(XlListEntry row) => row.Name?.EndsWith(AwaySuffix, StringComparison.Ordinal) == true;
 
     // What libxl keeps of the domain is what it was created with; what is stored here is what holds.
     private XlCommand MigrateCommand(int domain, string host) => XlCommand.Migrate(domain, host, _files.Configuration, [.. environment.Options.SshOptions]);
@@ -99,9 +106,10 @@ internal sealed partial class XenDomain
             return new($"Domain {id}: xl {command.Verb} to {host} failed after the domain had left: {why}. It is no longer here; look for it on {host}.");
         }
 
-        if (row.Name is { } name && name.EndsWith(AwaySuffix, StringComparison.Ordinal))
+        // The name it has then is all that tells: it stays until somebody has looked at both sides.
+        if (IsAway(row))
         {
-            _ = await environment.Xl.TryAsync(XlCommand.Rename(row.Domain, XlName.For(id, name[..^AwaySuffix.Length])), CancellationToken.None).ConfigureAwait(false);
+            return new($"Domain {id}: xl {command.Verb} to {host} failed, and it stands still here as {row.Name}: {why}. {host} may run it.");
         }
 
         return run is { State: VmState.Running, IsLeaving: false }

@@ -134,30 +134,50 @@ public sealed class MigrationTests : XenDriverTest
     }
 
     [Fact]
-    public async Task Guest_that_failed_on_the_way_gets_its_name_back_and_is_not_let_go_on()
+    public async Task Guest_of_a_broken_handshake_stays_as_it_is_until_somebody_has_looked_at_both_sides()
     {
         var driver = await StartDriverAsync();
         var id = await RunAsync(driver, Define("web"));
-        Xen.Instead = call =>
-        {
-            if (call[0] != "migrate")
-            {
-                return null;
-            }
-
-            // xl calls it so here while the other host takes over; its memory is there already.
-            var domain = Xen.Get(id);
-            domain.Name += "--migratedaway";
-            domain.Reason = 's';
-            return (1, "migration sender: Error, target reported 1.\nfailed during final handshake\n");
-        };
+        Xen.Instead = call => call[0] == "migrate" ? HandOver(id) : null;
         var error = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
-        Assert.Contains("stands still here", error.Message, StringComparison.Ordinal);
+        Assert.Contains("stands still here as web--migratedaway", error.Message, StringComparison.Ordinal);
         Assert.Contains("final handshake", error.Message, StringComparison.Ordinal);
-        Assert.Equal("web", Xen.Get(id).Name);
-        Assert.True(await Migration(driver).IsHereAsync(id, Stop));
+        Assert.Equal("web--migratedaway", Xen.Get(id).Name);
+        Assert.Contains("look for it there", (await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).IsHereAsync(id, Stop))).Message, StringComparison.Ordinal);
+        Assert.Empty(Xen.CallsOf("rename"));
         Assert.Empty(Xen.CallsOf("unpause"));
         Assert.Empty(Xen.CallsOf("destroy"));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_an_operator_does_after_a_broken_handshake_says_where_the_guest_is(bool isHere)
+    {
+        DomainId id;
+        await using (var first = await StartDriverAsync())
+        {
+            id = await RunAsync(first, Define("web"));
+            _ = HandOver(id);
+        }
+
+        var driver = await StartDriverAsync();
+        await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).IsHereAsync(id, Stop));
+        if (isHere)
+        {
+            Xen.Get(id).Name = "web";
+        }
+        else
+        {
+            Xen.Vanish(id);
+        }
+
+        Assert.Equal(isHere, await Migration(driver).IsHereAsync(id, Stop));
+
+        // Its memory is lost, where it stood still; it does not stand in the way.
+        Assert.NotEqual(VmState.Running, await StateAsync(driver, id));
+        await driver.Domains.StartAsync(id, Stop);
+        Assert.Null(Assert.Single(Xen.Domains).Reason);
     }
 
     [Fact]
@@ -193,6 +213,17 @@ public sealed class MigrationTests : XenDriverTest
     }
 
     [Fact]
+    public async Task Guest_that_has_left_and_whose_memory_something_holds_is_not_here()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        Xen.Guests.LeavesZombie = true;
+        await Migration(driver).MigrateAsync(id, "host2", Stop);
+        Assert.True(Xen.Get(id).IsDying);
+        Assert.False(await Migration(driver).IsHereAsync(id, Stop));
+    }
+
+    [Fact]
     public async Task Move_that_has_begun_is_not_cancelled()
     {
         Gate moving = new();
@@ -213,6 +244,15 @@ public sealed class MigrationTests : XenDriverTest
     {
         Assert.True(driver.TryGetFeature<ILiveMigration>(out var migration));
         return migration;
+    }
+
+    /// <summary>What xl leaves when the line breaks after it has let the other host take over.</summary>
+    private (int, string) HandOver(DomainId id)
+    {
+        var domain = Xen.Get(id);
+        domain.Name += "--migratedaway";
+        domain.Reason = 's';
+        return (1, "migration sender: Error, target reported 1.\n** Migration failed during final handshake **\n");
     }
 
     private async Task RefusedAsync(XenHypervisorDriver driver, DomainId id, string why)
