@@ -29,5 +29,6 @@ public interface ILiveMigration
     /// <param name="cancellationToken">Ends the call.</param>
     /// <returns>Whether it runs or is paused here; else it has left, or has ended.</returns>
     /// <exception cref="HypervisorException">It cannot be known now: the domain stands still here.</exception>
+    /// <exception cref="UnavailableException">The move under way does not end.</exception>
     Task<bool> IsHereAsync(DomainId id, CancellationToken cancellationToken = default);
 }

@@ -42,8 +42,12 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
         {
             var state = context.State;
 
-            // Not here any more: an earlier run of this step moved it, or it ended. Either way nothing of it runs here, and it can go.
-            if (!await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false) || !place.Driver.TryGetFeature<ILiveMigration>(out var migration))
+            // Not here any more: an earlier run of this step moved it, or it ended. Either way nothing of it runs here, and it can go. Of a
+            // move that is still under way, or ended in doubt, only the driver knows.
+            var isHere = state.Was is VmState.Running or VmState.Paused
+                ? await IsHereAsync(state.Vm, cancellationToken).ConfigureAwait(false)
+                : await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false);
+            if (!isHere || !place.Driver.TryGetFeature<ILiveMigration>(out var migration))
             {
                 return;
             }
@@ -54,7 +58,7 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
             }
             catch (Exception error) when (error is HypervisorException or WrongStateException)
             {
-                if (await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false))
+                if (await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false) || await IsHereAsync(state.Vm, cancellationToken).ConfigureAwait(false))
                 {
                     throw;
                 }

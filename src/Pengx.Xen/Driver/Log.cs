@@ -51,4 +51,7 @@ internal static partial class Log
 
     [LoggerMessage(3115, LogLevel.Warning, "Domain {Domain}: xenstore could not be told of its changed disks")]
     public static partial void NoteFailed(ILogger logger, DomainId domain, Exception exception);
+
+    [LoggerMessage(3116, LogLevel.Information, "Domain {Domain}: process {Pid} (xl migrate) still moves it to another host; waiting for its end")]
+    public static partial void AwaitingMove(ILogger logger, DomainId domain, int pid);
 }

@@ -43,6 +43,7 @@ internal sealed partial class XenDomain
 
     public async Task MigrateAsync(string host, CancellationToken cancellationToken)
     {
+        await AwaitMovesAsync(cancellationToken).ConfigureAwait(false);
         await CheckMigrationAsync(host, cancellationToken).ConfigureAwait(false);
         await _turns.TakeAsync(
             "migration",
@@ -68,6 +69,7 @@ internal sealed partial class XenDomain
         "asking where it is",
         async token =>
         {
+            await AwaitMovesAsync(token).ConfigureAwait(false);
             return (await ReadWhereaboutsAsync(token).ConfigureAwait(false)).Row is { } row
                 && (!IsAway(row)
                     ? true
@@ -75,6 +77,26 @@ internal sealed partial class XenDomain
                         $"Domain {id} stands still here as {row.Name}, and another host may have taken it over: look for it there. If it runs there, destroy it here; if not, see to it that it never will, and give it back its name here (xl rename)."));
         },
         cancellationToken);
+
+    /// <summary>Waits for an xl that an earlier service has left at work: it goes on without one, and before it ends nobody knows where the guest will be.</summary>
+    /// <exception cref="UnavailableException">It does not end.</exception>
+    private async Task AwaitMovesAsync(CancellationToken cancellationToken)
+    {
+        using var patience = new CancellationTokenSource(XlCommand.MemoryTimeout, environment.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        foreach (var move in XenProcesses.FindMoves(_files))
+        {
+            Log.AwaitingMove(environment.Logger, id, move);
+            try
+            {
+                await XenProcesses.WaitForExitAsync(move, either.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                throw new UnavailableException($"Domain {id}: process {move} (xl migrate) moves it to another host, and has not ended within {XlCommand.MemoryTimeout.TotalHours:0} hours.");
+            }
+        }
+    }
 
     /// <summary>What is here of the guest. One that reboots has no domain for two seconds, and has not left: it is waited for. A destroyed domain
     /// of which something keeps memory is nothing of it.</summary>

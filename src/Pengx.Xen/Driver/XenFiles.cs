@@ -9,7 +9,7 @@ internal sealed class XenFiles(string stateDirectory, string runDirectory, Domai
 
     private readonly string _state = Path.Combine(stateDirectory, id.ToString());
 
-    /// <summary>The <c>xl.cfg</c>. xl's monitor of the domain has it on its command line, by which it is found.</summary>
+    /// <summary>The <c>xl.cfg</c>. xl's monitor of the domain has it on its command line, and an xl that moves it: by it they are found.</summary>
     public string Configuration => ConfigurationOf(stateDirectory, id);
 
     /// <summary>Where the guest's QEMU opens our monitor, if it has a QEMU; by it that process is found, too.</summary>

@@ -4,14 +4,17 @@ using System.Globalization;
 
 namespace Pengx.Xen;
 
-/// <summary>The processes that stand behind a domain: xl's monitor, which cleans up after a guest and starts it again when it reboots, and
-/// the QEMU that serves its disks. They are known by a path of ours among their arguments, never by a name.</summary>
+/// <summary>The processes that stand behind a domain: xl's monitor, which cleans up after a guest and starts it again when it reboots, the xl
+/// that moves it to another host, and the QEMU that serves its disks. They are known by a path of ours among their arguments, never by a name.</summary>
 internal static class XenProcesses
 {
     /// <summary>The monitors of a domain: the <c>xl create</c> that stayed behind.</summary>
     /// <param name="files">The domain's files.</param>
-    public static IReadOnlyList<int> FindMonitors(XenFiles files) =>
-        [.. Find(arguments => Path.GetFileName(arguments[0]) == "xl" && arguments.Contains("create") && arguments.Contains(files.Configuration))];
+    public static IReadOnlyList<int> FindMonitors(XenFiles files) => FindXl("create", files);
+
+    /// <summary>What moves a domain to another host: the <c>xl migrate</c> that is at work, also for a service that is gone.</summary>
+    /// <param name="files">The domain's files.</param>
+    public static IReadOnlyList<int> FindMoves(XenFiles files) => FindXl("migrate", files);
 
     /// <summary>The QEMUs of a domain: there may be one of an earlier run that did not end.</summary>
     /// <param name="files">The domain's files.</param>
@@ -80,6 +83,9 @@ internal static class XenProcesses
             return null;
         }
     }
+
+    private static int[] FindXl(string verb, XenFiles files) =>
+        [.. Find(arguments => Path.GetFileName(arguments[0]) == "xl" && arguments.Contains(verb) && arguments.Contains(files.Configuration))];
 
     private static IEnumerable<int> Find(Func<string[], bool> isWanted)
     {

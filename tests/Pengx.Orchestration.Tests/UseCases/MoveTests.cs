@@ -262,14 +262,18 @@ public sealed class MoveTests
     {
         await using var world = await World.StartedAsync();
         var (id, target) = await MovableAsync(world);
-        world.Host.FailNext(SimulatedVerb.Migrate, new HypervisorException("the line broke"));
-        world.Host.Before(SimulatedVerb.IsHere, (_, _) => throw new HypervisorException("whether it runs there is not known"));
+        world.Host.Before(SimulatedVerb.Migrate, (_, _) =>
+        {
+            world.Host.Before(SimulatedVerb.IsHere, (_, _) => throw new HypervisorException("whether it runs there is not known"));
+            throw new HypervisorException("the line broke");
+        });
         var ended = await world.EndedAsync(world.Machines.MigrateAsync(id, target, null, Token));
         Assert.True(ended.NeedsAttention);
         Assert.Contains("is not known", ended.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ResourceLockedException>(() => world.Machines.PowerOffAsync(id, null, Token));
 
         // A restart asks again.
+        world.Host.Before(SimulatedVerb.Migrate, null);
         world.Host.Before(SimulatedVerb.IsHere, null);
         await world.StopAsync();
         await world.StartAsync();
@@ -277,6 +281,57 @@ public sealed class MoveTests
         Assert.Equal(OperationState.Failed, ended.State);
         Assert.Equal((VmState.Running, world.Pm.Id), ((await world.Machines.GetAsync(id, Token)).State, (await world.Machines.GetAsync(id, Token)).Machine.Pm));
         await world.AssertWholeAsync();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_guest_that_stands_still_in_the_middle_of_a_move_is_not_taken_for_one_that_left(bool afterAFailure)
+    {
+        await using var world = await World.StartedAsync();
+        var (id, target) = await MovableAsync(world);
+
+        // What a driver sees that does not know of a move, or knows no more: no running guest.
+        void Stand()
+        {
+            world.Host.Guest(id).ShutDown();
+            world.Host.Before(SimulatedVerb.IsHere, (_, _) => throw new HypervisorException("it stands still here"));
+        }
+
+        if (afterAFailure)
+        {
+            world.Host.Before(SimulatedVerb.Migrate, (_, _) =>
+            {
+                Stand();
+                throw new HypervisorException("the line broke");
+            });
+        }
+        else
+        {
+            // As in a service that runs the step again. Checked once with the request, and once by the operation.
+            var checks = 0;
+            world.Host.Before(SimulatedVerb.CheckMigration, (_, _) =>
+            {
+                if (++checks == 2)
+                {
+                    world.Host.Before(SimulatedVerb.IsHere, (_, _) => throw new HypervisorException("it stands still here"));
+                    world.Host.Before(SimulatedVerb.Find, (_, _) =>
+                    {
+                        world.Host.Before(SimulatedVerb.Find, null);
+                        Stand();
+                        return Task.CompletedTask;
+                    });
+                }
+
+                return Task.CompletedTask;
+            });
+        }
+
+        var ended = await world.EndedAsync(world.Machines.MigrateAsync(id, target, null, Token));
+        Assert.True(ended.NeedsAttention);
+        Assert.Contains("it stands still here", ended.Message, StringComparison.Ordinal);
+        Assert.Equal(world.Pm.Id, (await world.Machines.GetAsync(id, Token)).Machine.Pm);
+        await Assert.ThrowsAsync<ResourceLockedException>(() => world.Machines.StartAsync(id, null, Token));
     }
 
     [Fact]

@@ -223,6 +223,69 @@ public sealed class MigrationTests : XenDriverTest
         Assert.False(await Migration(driver).IsHereAsync(id, Stop));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Move_that_outlived_its_service_is_waited_for(bool fails)
+    {
+        DomainId id;
+        await using (var first = await StartDriverAsync())
+        {
+            id = await RunAsync(first, Define());
+        }
+
+        using var move = StartMove(id);
+        var driver = await StartDriverAsync();
+        using (CancellationTokenSource impatient = CancellationTokenSource.CreateLinkedTokenSource(Stop))
+        {
+            impatient.CancelAfter(TimeSpan.FromMilliseconds(200));
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Migration(driver).IsHereAsync(id, impatient.Token));
+        }
+
+        // In the end it has the guest suspended.
+        Xen.Get(id).Reason = 's';
+        var asking = Migration(driver).IsHereAsync(id, Stop);
+        await Task.Delay(500, Stop);
+        Assert.False(asking.IsCompleted);
+        if (fails)
+        {
+            Xen.Get(id).Reason = null;
+        }
+        else
+        {
+            Xen.Vanish(id);
+        }
+
+        move.End();
+        Assert.Equal(fails, await asking);
+    }
+
+    [Fact]
+    public async Task Second_move_begins_when_the_one_that_outlived_its_service_has_failed()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        using var move = StartMove(id);
+        var migrating = Migration(driver).MigrateAsync(id, "host2", Stop);
+        await Task.Delay(500, Stop);
+        Assert.Empty(Xen.CallsOf("migrate"));
+        move.End();
+        await migrating;
+        Assert.Single(Xen.CallsOf("migrate"));
+        Assert.Empty(Xen.Domains);
+    }
+
+    [Fact]
+    public async Task Move_that_outlived_its_service_and_never_ends_is_told()
+    {
+        var driver = await StartDriverAsync();
+        var id = DomainId.New();
+        using var move = StartMove(id);
+        Clock.Speed = 20000;
+        Assert.Contains("2 hours", (await Assert.ThrowsAsync<UnavailableException>(() => Migration(driver).IsHereAsync(id, Stop))).Message, StringComparison.Ordinal);
+        Assert.True(move.IsAlive);
+    }
+
     [Fact]
     public async Task Move_that_has_begun_is_not_cancelled()
     {
@@ -254,6 +317,9 @@ public sealed class MigrationTests : XenDriverTest
         domain.Reason = 's';
         return (1, "migration sender: Error, target reported 1.\n** Migration failed during final handshake **\n");
     }
+
+    private StandInProcess StartMove(DomainId id) => StandInProcess.Start(
+        Folder, "xl", "migrate", "-e", "-C", ConfigurationOf(id), "-s", "ssh -o BatchMode=yes", Number(1), "host2");
 
     private async Task RefusedAsync(XenHypervisorDriver driver, DomainId id, string why)
     {
