@@ -22,6 +22,9 @@ internal sealed record XenDevice(int Number, XenstorePath Record, XenstorePath? 
     /// <summary>Whether QEMU serves a disk, and not the kernel.</summary>
     public bool IsServedByQemu => Backend is { } backend && backend.ToString().Contains("/backend/qdisk/", StringComparison.Ordinal);
 
+    /// <summary>Whether a disk that QEMU serves is raw.</summary>
+    public bool IsRaw => Values.GetValueOrDefault("params")?.StartsWith("aio:", StringComparison.Ordinal) == true;
+
     public MacAddress? Mac => MacAddress.TryParse(Values.GetValueOrDefault("mac"), out var mac) ? mac : null;
 
     /// <summary>Which disk it is, where this driver plugged it in.</summary>

@@ -39,6 +39,12 @@ internal sealed partial class XenDomain
             throw new WrongStateException(
                 $"Domain {id} cannot be moved while it runs: disk {qcow2.Id} is qcow2, whose tables the other host would read before this one has written them back. Raw disks can be moved.");
         }
+
+        if (kind != XlGuestKind.Hvm && await FindCachedDiskAsync(run, cancellationToken).ConfigureAwait(false) is { } cached)
+        {
+            throw new WrongStateException(
+                $"Domain {id} cannot be moved while it runs: what it writes to disk {cached.Vdev} may still be in this host's page cache, where the other host would not see it. A disk is opened past the cache at the next start (Pengx:Xen:DirectIo).");
+        }
     }
 
     public async Task MigrateAsync(string host, CancellationToken cancellationToken)
@@ -111,6 +117,29 @@ internal sealed partial class XenDomain
         return (run, FindGuest());
 
         XlListEntry? FindGuest() => environment.Table.FindRow(id) is { State.Activity: not XlDomainActivity.Dying } row ? row : null;
+    }
+
+    /// <summary>A disk that QEMU does not write past the page cache of this host. Only of an HVM guest does Xen make QEMU write that back and let
+    /// its images go before the other host's opens them; what was written back later would overwrite what the guest wrote there.</summary>
+    private async Task<XenDevice?> FindCachedDiskAsync(XenRun run, CancellationToken cancellationToken)
+    {
+        try
+        {
+            foreach (var device in await XenDevices.ListDisksAsync(environment.Store, run.Domain, cancellationToken).ConfigureAwait(false))
+            {
+                if (device is { IsServedByQemu: true, IsRaw: true, IsReadOnly: false }
+                    && await XenDevices.FindBackendValueAsync(environment.Store, device, XlDisk.DirectIo, cancellationToken).ConfigureAwait(false) != "1")
+                {
+                    return device;
+                }
+            }
+
+            return null;
+        }
+        catch (XenstoreException exception)
+        {
+            throw StoreFailure("reading the disks", exception);
+        }
     }
 
     // xl gives it this name before it lets the other host go on, and takes it back only when that one has given the guest up.

@@ -287,6 +287,41 @@ public sealed class MigrationTests : XenDriverTest
     }
 
     [Fact]
+    public async Task PVH_guest_whose_writes_may_be_in_the_page_cache_is_refused_until_it_is_started_anew()
+    {
+        File.WriteAllBytes(Folder.At("kernel"), []);
+        XlGuestProfile pvh = new() { Kind = XlGuestKind.Pvh, Kernel = Folder.At("kernel") };
+        var before = await StartDriverAsync(options => options.Guests = pvh with { DirectIo = false });
+        DomainDisk servedByKernel = new() { Id = DiskId.New(), Layers = [new(new BlockLocation("/dev/null"), DiskFormat.Raw)], Vdev = "xvdb" };
+        var definition = Define() with { Disks = [Disk(0), servedByKernel] };
+        var id = await RunAsync(before, definition);
+        await RefusedAsync(before, id, "page cache");
+
+        await before.DisposeAsync();
+        var driver = await StartDriverAsync(options => options.Guests = pvh);
+        await driver.Domains.DefineAsync(definition, Stop);
+        await RefusedAsync(driver, id, "xvda may still be in this host's page cache");
+        await driver.Domains.DestroyAsync(id, Stop);
+        await driver.Domains.StartAsync(id, Stop);
+        await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+
+        // One that is plugged in while it runs, too.
+        var another = Disk(3);
+        await driver.Domains.DefineAsync(definition with { Disks = [.. definition.Disks, another] }, Stop);
+        await driver.Devices().PlugDiskAsync(id, another, Stop);
+        await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+    }
+
+    [Fact]
+    public async Task HVM_guest_is_moved_whatever_is_in_the_page_cache()
+    {
+        var driver = await StartDriverAsync();
+        var id = await RunAsync(driver, Define());
+        Assert.Null(Store.Read($"/local/domain/0/backend/qdisk/{Number(Xen.Get(id).Number)}/51712/direct-io-safe"));
+        await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+    }
+
+    [Fact]
     public async Task Move_that_has_begun_is_not_cancelled()
     {
         Gate moving = new();
