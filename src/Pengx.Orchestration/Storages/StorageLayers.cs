@@ -148,7 +148,7 @@ public sealed class StorageLayers
         var row = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
         if (verb is StorageVerb.Detach or StorageVerb.Delete)
         {
-            await StorageUse.DemandUnusedAsync(_place, row, cancellationToken).ConfigureAwait(false);
+            await StorageUse.DemandUnusedAsync(_place, row, verb, cancellationToken).ConfigureAwait(false);
         }
 
         var order = await OrderAsync(row, verb, sizeMiB, cancellationToken).ConfigureAwait(false);

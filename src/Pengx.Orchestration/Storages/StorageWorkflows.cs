@@ -146,7 +146,7 @@ internal sealed class DetachStorage(Workplace place, StorageLayerDrivers drivers
 {
     public override IReadOnlyList<Step<StorageState>> Steps =>
     [
-        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, cancellationToken)),
+        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, StorageVerb.Detach, cancellationToken)),
         new(
             "detach",
             (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Detach, cancellationToken),
@@ -169,7 +169,7 @@ internal sealed class DeleteStorage(Workplace place, StorageLayerDrivers drivers
 {
     public override IReadOnlyList<Step<StorageState>> Steps =>
     [
-        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, cancellationToken)),
+        new("check use", (context, cancellationToken) => StorageUse.DemandUnusedAsync(Place, context.State.Layer, StorageVerb.Delete, cancellationToken)),
         new("delete", (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Delete, cancellationToken)),
         new("remove row", (context, cancellationToken) => Place.Store.ChangeAsync(
             async session =>
@@ -202,25 +202,4 @@ internal sealed class StorageLayerDrivers(IEnumerable<IStorageLayerDriver> drive
 
     /// <exception cref="StorageException">Nothing here works on that category.</exception>
     public IStorageLayerDriver Get(StorageCategory category) => Find(category) ?? throw new StorageException($"Storage of the category {StorageRules.Text(category)} cannot be prepared on this PM: no driver for it is configured.");
-}
-
-internal static class StorageUse
-{
-    /// <exception cref="InUseException">A storage link lies on the layer.</exception>
-    public static Task DemandUnusedAsync(Workplace place, StorageLayer layer, CancellationToken cancellationToken) => place.Store.ReadAsync(
-        async session =>
-        {
-            var group = layer is { Category: StorageCategory.VolumeGroup, Name: { } name } ? $"/dev/{name}" : null;
-            foreach (var storlink in await session.Storlinks.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false))
-            {
-                if (storlink.Pm == layer.Pm && (storlink.Link == group
-                    || (layer.MountPoint is { } point && (storlink.Link == point || storlink.Link.StartsWith($"{point}/", StringComparison.Ordinal)))))
-                {
-                    throw new InUseException($"Storage {layer.Id} is what storlink '{storlink.Name}' ({storlink.Link}) lies on; delete that first.");
-                }
-            }
-
-            return true;
-        },
-        cancellationToken);
 }

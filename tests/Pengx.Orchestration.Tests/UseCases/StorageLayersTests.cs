@@ -41,6 +41,37 @@ public sealed class StorageLayersTests
         { "drbd_minor", new() { Category = StorageCategory.Drbd, DrbdResourceName = "r0", DrbdDisk = "/dev/sdb", DrbdIp = "192.0.2.1", DrbdPeerIps = "192.0.2.2" } },
     };
 
+    /// <summary>A layer, and one that lies on it, as their rows name it.</summary>
+    public static TheoryData<string, StorageLayer, StorageLayer> Stacked => new()
+    {
+        { "local on lv", Lv("vm/data"), Local("/dev/vm/data") },
+        { "local on lv by device-mapper", Lv("vm-1/my-data"), Local("/dev/mapper/vm--1-my--data") },
+        { "local on lv by-id", Lv("vm-1/data"), Local("/dev/disk/by-id/dm-name-vm--1-data") },
+        { "local on lv by UUID", Lv("vm/data") with { VolumeGroupId = "Gr-1", Uuid = "Vo-2" }, Local("/dev/disk/by-id/dm-uuid-LVM-Gr1Vo2") },
+        { "drbd on lv", Lv("vm/data"), Drbd(4) with { DrbdDisk = "/dev/vm/data" } },
+        { "directory on mounted lv", Lv("vm/data") with { MountPoint = "/srv" }, Local(null) },
+        { "ocfs2 on drbd", Drbd(4), Local("/dev/drbd4") with { Category = StorageCategory.Ocfs2, FileSystem = "ocfs2" } },
+        { "local on drbd by resource", Drbd(4), Local("/dev/drbd/by-res/r4/0") },
+        { "local on drbd by disk", Drbd(4) with { DrbdDisk = "/dev/vm/data" }, Local("/dev/drbd/by-disk/vm/data") },
+        { "pv on iscsi", Unit(StorageCategory.Iscsi, "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn-lun-0"), Pv("/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn-lun-0") },
+        { "local on iscsi by WWID", Unit(StorageCategory.Iscsi, "/dev/disk/by-path/x") with { Uuid = "naa.6001405a" }, Local("/dev/disk/by-id/wwn-0x6001405a") },
+        { "local on fc", Unit(StorageCategory.FibreChannel, "/dev/mapper/mpatha"), Local("/dev/mapper/mpatha") },
+        { "drbd on fc by WWID", Unit(StorageCategory.FibreChannel, "/dev/sdb") with { Uuid = "naa.6001405a" }, Drbd(4) with { DrbdDisk = "/dev/mapper/36001405a" } },
+        { "vg on pv", Pv("/dev/sdb") with { Uuid = "Pv-1" }, Group("vm") with { PhysicalVolumeIds = ["Pv-0", "Pv-1"] } },
+        { "lv on vg", Group("vm") with { Uuid = "Gr-1" }, Lv("vm/data") with { VolumeGroupId = "Gr-1" } },
+    };
+
+    /// <summary>A layer, and one whose names are like its own only.</summary>
+    public static TheoryData<string, StorageLayer, StorageLayer> Apart => new()
+    {
+        { "another lv", Lv("vm/data"), Local("/dev/vm/data2") },
+        { "another lv by device-mapper", Lv("a/b-c"), Local("/dev/mapper/a--b-c") },
+        { "another drbd", Drbd(1), Local("/dev/drbd10") },
+        { "another vg", Group("vm") with { Uuid = "Gr-1" }, Lv("vm2/data") with { VolumeGroupId = "Gr-2" } },
+        { "no device", Pv("/dev/sdb"), Local("/dev/sdb") },
+        { "beside the mount point", Lv("vm/data") with { MountPoint = "/srv/v" }, Local(null) },
+    };
+
     [Theory]
     [MemberData(nameof(Refused))]
     public async Task A_field_that_breaks_its_rule_is_named(string field, StorageRequest request)
@@ -224,6 +255,146 @@ public sealed class StorageLayersTests
         Assert.Equal(OperationState.Failed, (await world.EndedAsync(world.Get<StorageLayers>().CreateAsync(WithSecret("correct-horse-battery"), null, Token))).State);
 
         Assert.Equal([(StorageVerb.Create, adopts), (StorageVerb.Delete, adopts)], orders);
+    }
+
+    [Theory]
+    [MemberData(nameof(Stacked))]
+    public async Task A_layer_is_not_deleted_while_another_one_lies_on_it(string name, StorageLayer below, StorageLayer above)
+    {
+        List<StorageOrder> orders = [];
+        await using var world = WithLayers(orders);
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        await AddAsync(world, below with { Id = 5 }, above with { Id = 6 });
+        var refused = await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(5, null, Token));
+        Assert.StartsWith("Storage 5 is what storage 6 (", refused.Message, StringComparison.Ordinal);
+        Assert.True(orders.Count == 0, name);
+
+        // Nothing on it is lost when it is only taken out of use; but a storage link keeps all that it lies on.
+        await world.DoneAsync(storages.DetachAsync(5, null, Token));
+        if (above.MountPoint is { } point)
+        {
+            await AddStorlinkAsync(world, $"{point}/disks");
+            Assert.Contains("storlink 'on it'", (await Assert.ThrowsAsync<InUseException>(() => storages.DetachAsync(5, null, Token))).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Apart))]
+    public async Task A_layer_is_deleted_when_others_only_have_names_like_its_own(string name, StorageLayer one, StorageLayer other)
+    {
+        List<StorageOrder> orders = [];
+        await using var world = WithLayers(orders);
+        await world.StartAsync();
+        await AddAsync(world, one with { Id = 5 }, other with { Id = 6 });
+        await world.DoneAsync(world.Get<StorageLayers>().DeleteAsync(5, null, Token));
+        Assert.True(Assert.Single(orders) is { Verb: StorageVerb.Delete, Layer.Id: 5 }, name);
+    }
+
+    [Fact]
+    public async Task A_storage_link_keeps_every_layer_down_to_the_disk()
+    {
+        await using var world = WithLayers([]);
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        await AddAsync(
+            world,
+            Unit(StorageCategory.FibreChannel, "/dev/mapper/mpatha") with { Id = 1 },
+            Pv("/dev/mapper/mpatha") with { Id = 2, Uuid = "Pv-1" },
+            Group("vm") with { Id = 3, Uuid = "Gr-1", PhysicalVolumeIds = ["Pv-1"] },
+            Lv("vm/data") with { Id = 4, VolumeGroupId = "Gr-1", Uuid = "Vo-1" },
+            Drbd(4) with { Id = 5, DrbdDisk = "/dev/vm/data" },
+            Local("/dev/drbd4") with { Id = 6 },
+            Lv("vm/other") with { Id = 7, VolumeGroupId = "Gr-1", Uuid = "Vo-2" });
+        await AddStorlinkAsync(world, "/srv/vm");
+        for (var id = 1; id <= 6; id++)
+        {
+            await Assert.ThrowsAsync<InUseException>(() => storages.DetachAsync(id, null, Token));
+            await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(id, null, Token));
+        }
+
+        await world.DoneAsync(storages.DeleteAsync(7, null, Token));
+    }
+
+    [Fact]
+    public async Task A_device_is_known_by_all_its_names_while_it_is_there_and_not_guessed_while_it_is_not()
+    {
+        List<StorageOrder> orders = [];
+        await using var world = WithLayers(orders);
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        var volume = $"shm/pengx-{Guid.NewGuid():N}";
+        await AddAsync(world, Lv(volume) with { Id = 5 }, Local($"/dev/disk/by-uuid/{Guid.NewGuid()}") with { Id = 6 });
+
+        // What is on a volume that is not active has no name that tells on which.
+        Assert.Contains("attach storage 5 first", (await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(5, null, Token))).Message, StringComparison.Ordinal);
+        var (link, other) = ($"/dev/{volume}", $"/dev/shm/pengx-{Guid.NewGuid():N}");
+        try
+        {
+            File.CreateSymbolicLink(link, "/dev/null");
+            File.CreateSymbolicLink(other, "../null");
+            await AddAsync(world, Local(other) with { Id = 7, MountPoint = "/srv/other" });
+            Assert.Contains("storage 7 (local /srv/other)", (await Assert.ThrowsAsync<InUseException>(() => storages.DeleteAsync(5, null, Token))).Message, StringComparison.Ordinal);
+            File.Delete(other);
+            File.CreateSymbolicLink(other, "/dev/zero");
+            await world.DoneAsync(storages.DeleteAsync(5, null, Token));
+            Assert.Equal(StorageVerb.Delete, Assert.Single(orders).Verb);
+        }
+        finally
+        {
+            File.Delete(link);
+            File.Delete(other);
+        }
+    }
+
+    private static StorageLayer Row(StorageCategory category, string? name) => new() { Id = 0, Pm = default, Category = category, Name = name };
+
+    private static StorageLayer Lv(string name) => Row(StorageCategory.LogicalVolume, name);
+
+    private static StorageLayer Group(string name) => Row(StorageCategory.VolumeGroup, name);
+
+    private static StorageLayer Pv(string device) => Row(StorageCategory.PhysicalVolume, device) with { DeviceId = device };
+
+    private static StorageLayer Unit(StorageCategory category, string name) => Row(category, name);
+
+    private static StorageLayer Drbd(int minor) => Row(StorageCategory.Drbd, $"/dev/drbd{minor}") with { DrbdResourceName = $"r{minor}", DrbdMinor = minor, DrbdDisk = "/dev/sdz" };
+
+    private static StorageLayer Local(string? device) => Row(StorageCategory.Local, device ?? "/srv/vm") with { DeviceId = device, MountPoint = "/srv/vm", FileSystem = device is null ? null : "ext4" };
+
+    private static async Task AddAsync(World world, params StorageLayer[] rows)
+    {
+        await using var session = await world.Store.OpenAsync(Token);
+        foreach (var row in rows)
+        {
+            session.StorageLayers.Add(row with { Pm = world.Pm.Id });
+        }
+
+        await session.SaveAsync(Token);
+    }
+
+    private static Task<Operation> AddStorlinkAsync(World world, string link) => world.DoneAsync(world.Storlinks.CreateAsync(
+        new CreateStorlink { Name = "on it", Link = link, Type = StorlinkType.Local, Level = StorlinkLevel.File }, null, Token));
+
+    /// <summary>A world whose driver for all that is not local finds a layer so, or as the row has it, and does this with an order.</summary>
+    private static World WithLayers(List<StorageOrder> orders, Func<StorageLayer, StorageLayerState?>? inspect = null, Func<StorageOrder, Task?>? execute = null)
+    {
+        Mock<IStorageLayerDriver> driver = new();
+        driver.Setup(port => port.Serves(It.IsNotIn(StorageCategory.Local))).Returns(true);
+        driver.Setup(port => port.PlanAsync(It.IsAny<StorageOrder>(), It.IsAny<CancellationToken>())).ReturnsAsync(new StoragePlan { Title = "", Steps = [] });
+        driver.Setup(port => port.InspectAsync(It.IsAny<StorageLayer>(), It.IsAny<CancellationToken>()))
+            .ReturnsAsync((StorageLayer layer, CancellationToken _) => inspect is null ? new(layer, layer.Name ?? "", Attached: true) : inspect(layer));
+        driver.Setup(port => port.ExecuteAsync(It.IsAny<StorageOrder>(), It.IsAny<StoragePlan?>(), It.IsAny<CancellationToken>()))
+            .Returns(async (StorageOrder order, StoragePlan? _, CancellationToken _) =>
+            {
+                lock (orders)
+                {
+                    orders.Add(order);
+                }
+
+                await (execute?.Invoke(order) ?? Task.CompletedTask);
+                return order.Verb == StorageVerb.Delete ? null : new StorageLayerState(order.Layer, order.Layer.Name ?? "a", Attached: true);
+            });
+        return new() { Register = services => services.AddSingleton(driver.Object) };
     }
 
     private static StorageRequest WithSecret(string secret) => new()
