@@ -224,7 +224,7 @@ public sealed class StorageLayers
             List<string> found = [];
             foreach (var id in ids.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             {
-                found.Add(await NumberAsync("pv_ids", id, row => row.Category == StorageCategory.PhysicalVolume ? row.Uuid : null, cancellationToken).ConfigureAwait(false));
+                found.Add(await UuidAsync("pv_ids", id, StorageCategory.PhysicalVolume, cancellationToken).ConfigureAwait(false));
             }
 
             request = request with { PhysicalVolumeIds = string.Join(',', found) };
@@ -232,29 +232,39 @@ public sealed class StorageLayers
 
         return request with
         {
-            VolumeGroupId = request.VolumeGroupId is { } group ? await NumberAsync("vg_id", group, row => row.Category == StorageCategory.VolumeGroup ? row.Uuid : null, cancellationToken).ConfigureAwait(false) : null,
-            DeviceId = request.DeviceId is { } device ? await NumberAsync("device_id", device, DeviceOf, cancellationToken).ConfigureAwait(false) : null,
-            DrbdDisk = request.DrbdDisk is { } disk ? await NumberAsync("drbd_disk", disk, DeviceOf, cancellationToken).ConfigureAwait(false) : null,
-        };
-
-        static string? DeviceOf(StorageLayer row) => row switch
-        {
-            { MountPoint: not null } => null,
-            { Category: StorageCategory.LogicalVolume, Name: { } name } => $"/dev/{name}",
-            { Category: StorageCategory.FibreChannel or StorageCategory.Iscsi or StorageCategory.Drbd, Name: { } name } => name,
-            _ => null,
+            VolumeGroupId = request.VolumeGroupId is { } group ? await UuidAsync("vg_id", group, StorageCategory.VolumeGroup, cancellationToken).ConfigureAwait(false) : null,
+            DeviceId = request.DeviceId is { } device ? await DeviceAsync("device_id", device, cancellationToken).ConfigureAwait(false) : null,
+            DrbdDisk = request.DrbdDisk is { } disk ? await DeviceAsync("drbd_disk", disk, cancellationToken).ConfigureAwait(false) : null,
         };
     }
 
-    private async Task<string> NumberAsync(string field, string text, Func<StorageLayer, string?> value, CancellationToken cancellationToken)
+    private async Task<string> UuidAsync(string field, string text, StorageCategory category, CancellationToken cancellationToken) =>
+        (await NumberedAsync(field, text, row => row.Category == category && row.Uuid is not null, cancellationToken).ConfigureAwait(false))?.Uuid ?? text;
+
+    /// <summary>The device that a layer is now: the name that was recorded for it may be another disk's since a reboot.</summary>
+    private async Task<string> DeviceAsync(string field, string text, CancellationToken cancellationToken)
     {
-        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var id))
+        if (await NumberedAsync(field, text, row => row.MountPoint is null && StorageUse.DevicesOf(row).Count > 0, cancellationToken).ConfigureAwait(false) is not { } row)
         {
             return text;
         }
 
+        var found = await _drivers.Get(row.Category).InspectAsync(row, cancellationToken).ConfigureAwait(false);
+        return found is { Attached: true }
+            ? StorageUse.DevicesOf(row with { Name = found.Name })[0]
+            : throw new InvalidFieldException(field, text, $"that storage is not attached now{string.Concat((found?.Warnings ?? []).Select(warning => $": {warning}"))}");
+    }
+
+    /// <summary>The layer of this PM that a number stands for; <see langword="null"/> for a text that is no number.</summary>
+    private async Task<StorageLayer?> NumberedAsync(string field, string text, Predicate<StorageLayer> fits, CancellationToken cancellationToken)
+    {
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var id))
+        {
+            return null;
+        }
+
         var row = await _place.Store.ReadAsync(session => session.StorageLayers.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false);
-        return row is not null && row.Pm == _place.Host.Id && value(row) is { } found ? found : throw new InvalidFieldException(field, text, "it is the number of no such storage of this PM");
+        return row is not null && row.Pm == _place.Host.Id && fits(row) ? row : throw new InvalidFieldException(field, text, "it is the number of no such storage of this PM");
     }
 
     private static bool IsSame(StorageLayer row, StorageLayer layer) => row.Category == layer.Category && layer.Category switch

@@ -347,6 +347,28 @@ public sealed class StorageLayersTests
         }
     }
 
+    [Theory]
+    [InlineData(StorageCategory.FibreChannel, "/dev/sdb", "/dev/sdc", "/dev/sdc")]
+    [InlineData(StorageCategory.Iscsi, "/dev/disk/by-path/old", "/dev/disk/by-path/new", "/dev/disk/by-path/new")]
+    [InlineData(StorageCategory.Drbd, "/dev/drbd4", "/dev/drbd4", "/dev/drbd4")]
+    [InlineData(StorageCategory.LogicalVolume, "vm/old", "vm/new", "/dev/vm/new")]
+    public async Task The_number_of_a_layer_stands_for_the_device_that_it_is_now(StorageCategory category, string recorded, string now, string device)
+    {
+        List<StorageOrder> orders = [];
+        var attached = false;
+        await using var world = WithLayers(orders, layer => layer.Category != category ? null : new(layer, now, attached) { Warnings = ["another unit has got its number"] });
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        await AddAsync(world, Unit(category, recorded) with { Id = 5, DrbdResourceName = "r0", DrbdMinor = 4 });
+        StorageRequest request = new() { Category = StorageCategory.PhysicalVolume, DeviceId = "5" };
+        var refused = await Assert.ThrowsAsync<InvalidFieldException>(() => storages.CreateAsync(request, null, Token));
+        Assert.Equal("device_id '5' is refused: that storage is not attached now: another unit has got its number", refused.Message);
+        Assert.Empty(orders);
+        attached = true;
+        await world.DoneAsync(storages.CreateAsync(request, null, Token));
+        Assert.Equal(device, Assert.Single(orders).Layer.DeviceId);
+    }
+
     private static StorageLayer Row(StorageCategory category, string? name) => new() { Id = 0, Pm = default, Category = category, Name = name };
 
     private static StorageLayer Lv(string name) => Row(StorageCategory.LogicalVolume, name);
