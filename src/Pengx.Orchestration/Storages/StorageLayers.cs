@@ -159,7 +159,7 @@ public sealed class StorageLayers
 
     private Task<Operation> StartAsync(StorageWorkflow workflow, StorageOrder order, StorageLayerState? found, bool adopts, OperationRequest? options, CancellationToken cancellationToken) => _operations.StartAsync(
         workflow,
-        new StorageState { Layer = order.Layer, Order = order, Existed = found is not null, Adopts = adopts, WasAttached = found?.Attached == true },
+        new StorageState { Layer = order.Layer, Order = order, Existed = found is not null, Adopts = adopts, WasAttached = found?.Attached == true, WasUp = found?.Up == true },
         options,
         cancellationToken);
 

@@ -17,6 +17,9 @@ internal sealed class StorageState
 
     /// <summary>Whether it was usable before.</summary>
     public bool WasAttached { get; init; }
+
+    /// <summary>Whether it ran before, usable or not: then it is not taken down again. A mirror that waits as a secondary keeps its peer's data.</summary>
+    public bool WasUp { get; init; }
 }
 
 /// <summary>The base of the workflows on one layer: the driver plans, guards, executes and reads back; then the row follows.</summary>
@@ -84,7 +87,7 @@ internal sealed class CreateStorage(Workplace place, StorageLayerDrivers drivers
                 {
                     await ExecuteAsync(context, StorageVerb.Delete, cancellationToken).ConfigureAwait(false);
                 }
-                else if (!state.WasAttached)
+                else if (!state.WasUp)
                 {
                     await ExecuteAsync(context, StorageVerb.Detach, cancellationToken).ConfigureAwait(false);
                 }
@@ -135,7 +138,7 @@ internal sealed class AttachStorage(Workplace place, StorageLayerDrivers drivers
         new(
             "attach",
             (context, cancellationToken) => ExecuteAsync(context, StorageVerb.Attach, cancellationToken),
-            (context, cancellationToken) => context.State.WasAttached ? Task.CompletedTask : ExecuteAsync(context, StorageVerb.Detach, cancellationToken)),
+            (context, cancellationToken) => context.State.WasUp ? Task.CompletedTask : ExecuteAsync(context, StorageVerb.Detach, cancellationToken)),
         Record(),
     ];
 

@@ -167,10 +167,11 @@ public sealed class DrbdLayers : IStorageLayerDriver
         }
         catch (UnavailableException error)
         {
-            return new(layer, resource.Device, false) { Warnings = [error.Message] };
+            // What nobody can tell is not taken down either.
+            return new(layer, resource.Device, false) { Up = true, Warnings = [error.Message] };
         }
 
-        return new(layer with { Size = _devices.Find(resource.Device)?.Size ?? layer.Size }, resource.Device, status?.Role == "Primary") { Warnings = status is null ? [] : [.. WarningsOf(status)] };
+        return new(layer with { Size = _devices.Find(resource.Device)?.Size ?? layer.Size }, resource.Device, status?.Role == "Primary") { Up = status is not null, Warnings = status is null ? [] : [.. WarningsOf(status)] };
     }
 
     private async Task<StoragePlan> PlanCreateAsync(StorageOrder order, Resource resource, DrbdStatus? status, string title, CancellationToken cancellationToken)

@@ -348,6 +348,30 @@ public sealed class StorageLayersTests
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_mirror_that_was_up_stays_up_when_it_is_refused(bool up)
+    {
+        List<StorageOrder> orders = [];
+        await using var world = WithLayers(
+            orders,
+            layer => new(layer, "/dev/drbd4", Attached: false) { Up = up },
+            order => order.Verb == StorageVerb.Attach ? throw new StorageException("Multiple primaries not allowed by config") : null);
+        await world.StartAsync();
+        var storages = world.Get<StorageLayers>();
+        await AddAsync(world, Drbd(4) with { Id = 5 });
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(storages.AttachAsync(5, null, Token))).State);
+        Assert.Equal(up ? [StorageVerb.Attach] : [StorageVerb.Attach, StorageVerb.Detach], orders.Select(order => order.Verb));
+
+        // Nor is one that was up taken down by a creation that cannot be recorded.
+        orders.Clear();
+        world.Store.FailNextSave(new InvalidFieldException("drbd_rsc_name", "x", "told to fail"));
+        StorageRequest request = new() { Category = StorageCategory.Drbd, DrbdResourceName = "r5", DrbdDisk = "/dev/sdb", DrbdIp = "192.0.2.1", DrbdPeerIps = "192.0.2.2", DrbdMinor = 5 };
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(storages.CreateAsync(request, null, Token))).State);
+        Assert.Equal(up ? [StorageVerb.Create] : [StorageVerb.Create, StorageVerb.Detach], orders.Select(order => order.Verb));
+    }
+
+    [Theory]
     [InlineData(StorageCategory.FibreChannel, "/dev/sdb", "/dev/sdc", "/dev/sdc")]
     [InlineData(StorageCategory.Iscsi, "/dev/disk/by-path/old", "/dev/disk/by-path/new", "/dev/disk/by-path/new")]
     [InlineData(StorageCategory.Drbd, "/dev/drbd4", "/dev/drbd4", "/dev/drbd4")]

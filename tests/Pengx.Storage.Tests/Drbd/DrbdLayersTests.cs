@@ -85,7 +85,9 @@ public sealed class DrbdLayersTests : IDisposable
         Assert.Contains("split brain", split.Message, StringComparison.Ordinal);
         Assert.Contains("--discard-my-data", split.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<WrongStateException>(() => layers.ExecuteAsync(order with { Consent = new(DrbdLayers.FirstSource) }, cancellationToken: Token));
-        Assert.Contains((await layers.InspectAsync(order.Layer, Token))!.Warnings, warning => warning.Contains("split brain", StringComparison.Ordinal));
+        var secondary = (await layers.InspectAsync(order.Layer, Token))!;
+        Assert.Equal((false, true), (secondary.Attached, secondary.Up));
+        Assert.Contains(secondary.Warnings, warning => warning.Contains("split brain", StringComparison.Ordinal));
         Assert.All(runner.Commands, command => Assert.StartsWith("drbdsetup status r0 --json", command, StringComparison.Ordinal));
 
         // Nobody's data is up to date: only the operator knows whose shall be.
@@ -104,6 +106,9 @@ public sealed class DrbdLayersTests : IDisposable
         // Without the kernel's module the state is not known, and nothing is concluded from that.
         runner.Before = command => new(command, 20, "", "Failed to modprobe drbd");
         await Assert.ThrowsAsync<UnavailableException>(() => layers.PlanAsync(order, Token));
+        Assert.True((await layers.InspectAsync(order.Layer, Token))!.Up);
+        runner.Before = command => new(command, 10, "", "r0: No such resource");
+        Assert.False((await layers.InspectAsync(order.Layer, Token))!.Up);
     }
 
     /// <summary>The kernel of Debian 12 has DRBD 8.4: its own drbdadm reads the file and writes the metadata, what needs the kernel was

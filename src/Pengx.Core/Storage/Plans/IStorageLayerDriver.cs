@@ -77,6 +77,9 @@ public sealed record StorageOrder
 /// <param name="Attached">Whether it is usable on this host now.</param>
 public sealed record StorageLayerState(StorageLayer Layer, string Name, bool Attached)
 {
+    /// <summary>Whether it runs on this host, usable or not. What <see cref="Attached"/> says, except for a mirror that waits as a secondary.</summary>
+    public bool Up { get; init; } = Attached;
+
     /// <summary>What is wrong with it, or will be: a missing device, a pool near its end, a foreign owner.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }
