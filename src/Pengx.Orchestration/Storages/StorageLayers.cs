@@ -175,6 +175,13 @@ public sealed class StorageLayers
             row = row with { Size = StorageRules.Size(sizeMiB) };
         }
 
+        // What the operator has taken into the group since is its own by now, and not let go again.
+        if (verb == StorageVerb.Resize && row.Category == StorageCategory.VolumeGroup
+            && await _drivers.Get(row.Category).InspectAsync(row, cancellationToken).ConfigureAwait(false) is { } found)
+        {
+            row = row with { PhysicalVolumeIds = found.Layer.PhysicalVolumeIds };
+        }
+
         return new()
         {
             Verb = verb,

@@ -37,8 +37,10 @@ internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers dri
 
     public override string Describe(StorageState state) => $"the {noun} of storage {state.Layer.Id}";
 
-    // Layers lie on each other: one change at a time on a host.
-    public override IReadOnlyList<ResourceLock> Locks(StorageState state) => [new($"storages/{state.Layer.Pm}")];
+    // Layers lie on each other: one change at a time on a host. Hosts share the devices of OCFS2: the second finds what the first has made.
+    public override IReadOnlyList<ResourceLock> Locks(StorageState state) => state.Layer.Category == StorageCategory.Ocfs2
+        ? [new($"storages/{state.Layer.Pm}"), new("storages/ocfs2")]
+        : [new($"storages/{state.Layer.Pm}")];
 
     /// <summary>Carries the order out, and takes what was found into the state.</summary>
     protected async Task ExecuteAsync(StepContext<StorageState> context, StorageVerb verb, CancellationToken cancellationToken)

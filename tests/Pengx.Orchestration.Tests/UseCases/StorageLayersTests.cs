@@ -393,6 +393,44 @@ public sealed class StorageLayersTests
         Assert.Equal(device, Assert.Single(orders).Layer.DeviceId);
     }
 
+    [Fact]
+    public async Task Of_hosts_with_one_database_one_at_a_time_prepares_what_they_share()
+    {
+        TaskCompletionSource held = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        List<StorageOrder> orders = [];
+        await using var one = WithLayers(orders, execute: async _ => await held.Task);
+        await using var two = WithLayers(orders);
+        await one.StartAsync();
+        await two.StartAsync(one.Journal);
+        var first = await one.Get<StorageLayers>().CreateAsync(Shared(one), null, Token);
+        await Assert.ThrowsAsync<ResourceLockedException>(() => two.Get<StorageLayers>().CreateAsync(Shared(two), null, Token));
+
+        // What is each host's own does not wait.
+        await two.DoneAsync(two.Get<StorageLayers>().CreateAsync(new() { Category = StorageCategory.PhysicalVolume, DeviceId = "/dev/sdc" }, null, Token));
+        held.SetResult();
+        Assert.Equal(OperationState.Succeeded, (await one.Operations.WaitAsync(first.Id, Token)).State);
+        await two.DoneAsync(two.Get<StorageLayers>().CreateAsync(Shared(two), null, Token));
+
+        static StorageRequest Shared(World world) => new()
+        {
+            Category = StorageCategory.Ocfs2,
+            DeviceId = "/dev/sdb",
+            MountPoint = "/mnt/o",
+            Nodes = [new(world.Pm.Id, "192.0.2.1", "host1", 0)],
+        };
+    }
+
+    [Fact]
+    public async Task A_volume_group_keeps_the_physical_volumes_that_it_has_got_since()
+    {
+        List<StorageOrder> orders = [];
+        await using var world = WithLayers(orders, layer => new(layer with { PhysicalVolumeIds = ["Pv-1", "Pv-2"] }, "vm", Attached: true));
+        await world.StartAsync();
+        await AddAsync(world, Group("vm") with { Id = 5, Uuid = "Gr-1", PhysicalVolumeIds = ["Pv-1"] });
+        await world.DoneAsync(world.Get<StorageLayers>().ResizeAsync(5, null, null, Token));
+        Assert.Equal(["Pv-1", "Pv-2"], Assert.Single(orders).Layer.PhysicalVolumeIds);
+    }
+
     private static StorageLayer Row(StorageCategory category, string? name) => new() { Id = 0, Pm = default, Category = category, Name = name };
 
     private static StorageLayer Lv(string name) => Row(StorageCategory.LogicalVolume, name);
