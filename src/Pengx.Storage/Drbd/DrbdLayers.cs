@@ -20,6 +20,10 @@ public sealed class DrbdOptions
     /// <value>The host's name.</value>
     public string HostName { get; set; } = Environment.MachineName;
 
+    /// <summary>Where sysfs is mounted.</summary>
+    /// <value><c>/sys</c>.</value>
+    public string Sys { get; set; } = "/sys";
+
     /// <summary>How long one call may take.</summary>
     /// <value>60 seconds.</value>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(60);
@@ -32,7 +36,8 @@ public sealed class DrbdOptions
 /// written: version 9, or 8.4, which Linux itself comes with and which knows two hosts. Creating brings it up as secondary;
 /// attaching makes this host the primary. Metadata that is there is used as it is. Whose data wins is never guessed: a split brain, and
 /// a resource of which no host has data that is up to date, are reported, and the latter is begun only with the consent
-/// <see cref="FirstSource"/>. Safe to use from many threads.
+/// <see cref="FirstSource"/>. The disk is known by its lasting identity, which the layer's <see cref="StorageLayer.Uuid"/> keeps: a name that is another
+/// disk's now is an error. Safe to use from many threads.
 /// </remarks>
 public sealed class DrbdLayers : IStorageLayerDriver
 {
@@ -46,7 +51,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
     private readonly IProcessRunner _runner;
     private readonly DrbdOptions _options;
-    private readonly DeviceGuard _devices = new();
+    private readonly DeviceGuard _devices;
     private readonly FormatGuard _formats;
     private readonly LayerExecution _execution;
 
@@ -61,6 +66,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(runner);
         _runner = runner;
         _options = options ?? new();
+        _devices = new(_options.Sys);
         _formats = new(runner, _devices);
         _execution = new(runner, leaseDirectory, timeProvider, logger);
     }
@@ -87,6 +93,13 @@ public sealed class DrbdLayers : IStorageLayerDriver
             }
         }
 
+        // What is let go is not looked at: it may be gone, or be another's by now.
+        var disk = order.Verb == StorageVerb.Detach ? null : _devices.Find(resource.Disk);
+        if (disk is not null && Differs(order.Layer, disk) is { } other && !(order.Verb == StorageVerb.Delete && await IsEmptyAsync(disk, cancellationToken).ConfigureAwait(false)))
+        {
+            throw new StorageException($"{resource.Disk} is not the disk of this layer: {other}; nothing was changed.");
+        }
+
         var title = $"{order.Verb} DRBD resource {resource.Name} on {resource.Disk}";
         var status = File.Exists(resource.File) || order.Verb is StorageVerb.Attach or StorageVerb.Detach ? await StatusAsync(resource.Name, cancellationToken).ConfigureAwait(false) : null;
         switch (order.Verb)
@@ -99,7 +112,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
                     throw new WrongStateException($"{reason} Nothing is done by guess: on the host whose changes shall be lost, run 'drbdadm -- --discard-my-data connect {resource.Name}', and on the other 'drbdadm connect {resource.Name}'.");
                 }
 
-                List<StorageStep> steps = status is null ? [Up(resource)] : [];
+                List<StorageStep> steps = status is null ? [Up(resource, disk)] : [];
                 if (status?.Role != "Primary")
                 {
                     steps.Add(Promote(resource, order.Consent?.Signature == FirstSource));
@@ -118,7 +131,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
                 });
             default:
                 List<StorageStep> last = status is null ? [] : [.. Leave(resource, status)];
-                if (!order.KeepsContent && _devices.Find(resource.Disk) is { } disk && File.Exists(resource.File) && await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
+                if (!order.KeepsContent && disk is not null && File.Exists(resource.File) && await HasMetadataAsync(resource, cancellationToken).ConfigureAwait(false))
                 {
                     last.Add(new()
                     {
@@ -171,8 +184,35 @@ public sealed class DrbdLayers : IStorageLayerDriver
             return new(layer, resource.Device, false) { Up = true, Warnings = [error.Message] };
         }
 
-        return new(layer with { Size = _devices.Find(resource.Device)?.Size ?? layer.Size }, resource.Device, status?.Role == "Primary") { Up = status is not null, Warnings = status is null ? [] : [.. WarningsOf(status)] };
+        List<string> warnings = status is null ? [] : [.. WarningsOf(status)];
+        BlockDevice? disk = null;
+        try
+        {
+            disk = _devices.Find(resource.Disk);
+            if (disk is not null && Differs(layer, disk) is { } other)
+            {
+                warnings.Add($"{resource.Disk} is not the disk of this layer: {other}.");
+            }
+        }
+        catch (StorageException error)
+        {
+            // What has its name is no disk by now.
+            warnings.Add(error.Message);
+        }
+
+        // A name proves nothing of a disk that is not in use.
+        var identity = status is not null && HasDisk(resource, status) && disk?.Identity is { IsLasting: true } found ? found.ToString() : null;
+        return new(layer with { Uuid = layer.Uuid ?? identity, Size = _devices.Find(resource.Device)?.Size ?? layer.Size }, resource.Device, status?.Role == "Primary") { Up = status is not null, Warnings = warnings };
     }
+
+    /// <summary>How a disk is not the one that a layer is known by. A row without an identity is from before that was noted, or its disk has none that
+    /// lasts, and is believed.</summary>
+    private static string? Differs(StorageLayer layer, BlockDevice disk) =>
+        layer.Uuid is { } known && disk.Identity.ToString() is var found && found != known ? $"it must be {known}, but it is {found}" : null;
+
+    /// <summary>Whether nothing is on a disk that could be lost, as on one that replaces a layer's own.</summary>
+    private async Task<bool> IsEmptyAsync(BlockDevice disk, CancellationToken cancellationToken) =>
+        await _formats.HoldsNothing(disk).VerifyAsync(cancellationToken).ConfigureAwait(false) is null;
 
     private async Task<StoragePlan> PlanCreateAsync(StorageOrder order, Resource resource, DrbdStatus? status, string title, CancellationToken cancellationToken)
     {
@@ -227,17 +267,18 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
         if (status is null)
         {
-            steps.Add(Up(resource));
+            steps.Add(Up(resource, disk));
         }
 
         return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings, Adopts = adopts };
     }
 
-    private StorageStep Up(Resource resource) => new()
+    private StorageStep Up(Resource resource, BlockDevice? disk) => new()
     {
         Description = $"Bring {resource.Name} up",
         Action = Tool(resource, "up", resource.Name),
         Risk = StorageRisk.Reversible,
+        Before = disk is null ? [] : [_devices.IsStill(disk)],
         After = IsUp(resource),
         Undo = new(Tool(resource, "down", resource.Name)) { Needed = IsUp(resource) with { Within = default } },
     };
@@ -290,7 +331,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
     private StorageCondition IsUp(Resource resource) => new($"{resource.Name} is up with {resource.Device}", async token =>
         await StatusAsync(resource.Name, token).ConfigureAwait(false) is not { } status ? "it is not"
-        : status.Devices?.Any(device => device.Minor == resource.Minor && device.DiskState is not (null or "Diskless" or "Failed")) == true ? null
+        : HasDisk(resource, status) ? null
         : $"its disk is {string.Join(", ", (status.Devices ?? []).Select(device => device.DiskState))}")
     {
         Within = TimeSpan.FromSeconds(10),
@@ -301,6 +342,9 @@ public sealed class DrbdLayers : IStorageLayerDriver
     {
         Within = TimeSpan.FromSeconds(5),
     };
+
+    private static bool HasDisk(Resource resource, DrbdStatus status) =>
+        status.Devices?.Any(device => device.Minor == resource.Minor && device.DiskState is not (null or "Diskless" or "Failed")) == true;
 
     private static bool HasGoodData(DrbdStatus status) => (status.Devices ?? []).Any(device => device.DiskState == "UpToDate")
         || (status.Connections ?? []).Any(connection => (connection.PeerDevices ?? []).Any(device => device.PeerDiskState == "UpToDate"));

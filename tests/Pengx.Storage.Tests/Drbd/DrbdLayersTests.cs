@@ -7,6 +7,8 @@ public sealed class DrbdLayersTests : IDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("pengx-drbd-").FullName;
 
+    private string Sys => Path.Combine(_directory, "sys");
+
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);
@@ -171,6 +173,136 @@ public sealed class DrbdLayersTests : IDisposable
         {
             change();
             return new(command, 0, "", "");
+        }
+    }
+
+    /// <summary>Two disks whose names were exchanged at a boot: the tree that stands for sysfs says so, and the metadata is the other resource's then.</summary>
+    [Fact]
+    public async Task A_disk_that_has_got_the_name_of_the_layers_own_is_neither_used_nor_wiped()
+    {
+        Requires.Tool("drbdadm", "drbd");
+        await using var loop = await LoopDevice.CreateAsync(64 << 20, Token);
+        await LayAsync(loop, "naa.6001405aaaa");
+        Kernel kernel = new();
+        WatchingRunner runner = new() { Before = kernel.Answer };
+        var layers = Layers(runner);
+        var row = Order(StorageVerb.Create, loop.Path).Layer;
+        var layer = (await layers.ExecuteAsync(new() { Verb = StorageVerb.Create, Layer = row }, cancellationToken: Token))!.Layer;
+        Assert.Equal("wwid:naa.6001405aaaa", layer.Uuid);
+        Assert.True((await layers.ExecuteAsync(new() { Verb = StorageVerb.Attach, Layer = layer }, cancellationToken: Token))!.Attached);
+        Assert.Empty((await layers.InspectAsync(layer, Token))!.Warnings);
+
+        await LayAsync(loop, "naa.6001405bbbb");
+        runner.Commands.Clear();
+        var said = $"{loop.Path} is not the disk of this layer: it must be wwid:naa.6001405aaaa, but it is wwid:naa.6001405bbbb";
+        foreach (var verb in (StorageVerb[])[StorageVerb.Create, StorageVerb.Attach, StorageVerb.Resize, StorageVerb.Delete])
+        {
+            var refused = await Assert.ThrowsAsync<StorageException>(() => layers.ExecuteAsync(new() { Verb = verb, Layer = layer }, cancellationToken: Token));
+            Assert.Equal($"{said}; nothing was changed.", refused.Message);
+        }
+
+        var state = (await layers.InspectAsync(layer, Token))!;
+        Assert.Equal(("wwid:naa.6001405aaaa", $"{said}."), (state.Layer.Uuid, Assert.Single(state.Warnings)));
+        Assert.DoesNotContain(runner.Commands, command => command.StartsWith("drbdadm -c", StringComparison.Ordinal));
+
+        // It is let go all the same, and what is not in use gives a row that has no identity none.
+        Assert.False((await layers.ExecuteAsync(new() { Verb = StorageVerb.Detach, Layer = layer }, cancellationToken: Token))!.Attached);
+        Assert.Null(kernel.Role);
+        Assert.Null((await layers.InspectAsync(row, Token))!.Layer.Uuid);
+        Assert.Null(await new FormatGuard(new ProcessRunner()).Holds(loop.Path, "drbd").VerifyAsync(Token));
+
+        // A name that becomes another's while the work begins is noticed, too.
+        await LayAsync(loop, "naa.6001405aaaa");
+        runner.Before = command =>
+        {
+            if (command.FileName == "drbdsetup")
+            {
+                LayAsync(loop, "naa.6001405bbbb").GetAwaiter().GetResult();
+            }
+
+            return kernel.Answer(command);
+        };
+        var late = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(new() { Verb = StorageVerb.Attach, Layer = layer }, cancellationToken: Token));
+        Assert.Contains("it is wwid:naa.6001405bbbb now", late.Message, StringComparison.Ordinal);
+        Assert.Null(kernel.Role);
+
+        // A row from before gets its identity when it is attached.
+        runner.Before = kernel.Answer;
+        Assert.Equal("wwid:naa.6001405bbbb", (await layers.ExecuteAsync(new() { Verb = StorageVerb.Attach, Layer = row }, cancellationToken: Token))!.Layer.Uuid);
+
+        // A disk that replaces a broken one has nothing on it that could be lost: the layer can be deleted, and made anew on it.
+        await LoopDevice.RunAsync("wipefs", "--all", loop.Path);
+        runner.Commands.Clear();
+        Assert.Null(await layers.ExecuteAsync(new() { Verb = StorageVerb.Delete, Layer = layer }, cancellationToken: Token));
+        Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));
+        Assert.DoesNotContain(runner.Commands, command => command.Contains("wipe-md", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_disk_that_is_gone_keeps_nobody_from_letting_its_layer_go()
+    {
+        Kernel kernel = new() { Role = "Primary", Disk = "Diskless" };
+        WatchingRunner runner = new() { Before = kernel.Answer };
+        var layers = Layers(runner);
+        var layer = Order(StorageVerb.Detach, "/dev/pengx/gone").Layer with { Uuid = "wwid:naa.6001405aaaa" };
+        await File.WriteAllTextAsync(Path.Combine(_directory, "r0.res"), "", Token);
+        var state = (await layers.ExecuteAsync(new() { Verb = StorageVerb.Detach, Layer = layer }, cancellationToken: Token))!;
+        Assert.Equal((false, "wwid:naa.6001405aaaa"), (state.Attached, state.Layer.Uuid));
+        Assert.Null(kernel.Role);
+        Assert.Null(await layers.ExecuteAsync(new() { Verb = StorageVerb.Delete, Layer = layer }, cancellationToken: Token));
+        Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));
+    }
+
+    private DrbdLayers Layers(IProcessRunner runner) => new(runner, new() { ConfigurationDirectory = _directory, Sys = Sys }, Path.Combine(_directory, "leases"));
+
+    /// <summary>What the kernel would tell of a disk, under the number of a device that exists here.</summary>
+    private async Task LayAsync(LoopDevice loop, string wwid)
+    {
+        var disk = Path.Combine(Sys, "devices/sdb");
+        Directory.CreateDirectory(Path.Combine(disk, "device"));
+        var number = (await File.ReadAllTextAsync($"/sys/class/block/{Path.GetFileName(loop.Path)}/dev", Token)).Trim();
+        await File.WriteAllTextAsync(Path.Combine(disk, "dev"), number, Token);
+        await File.WriteAllTextAsync(Path.Combine(disk, "size"), "131072", Token);
+        await File.WriteAllTextAsync(Path.Combine(disk, "device/wwid"), wwid, Token);
+        var link = Path.Combine(Directory.CreateDirectory(Path.Combine(Sys, "dev/block")).FullName, number);
+        if (!Path.Exists(link))
+        {
+            File.CreateSymbolicLink(link, disk);
+        }
+    }
+
+    /// <summary>Answers for DRBD 9 in the kernel; resource files are read and metadata is written by the real tools.</summary>
+    private sealed class Kernel
+    {
+        /// <summary>The role; <see langword="null"/> while the resource is not up.</summary>
+        public string? Role { get; set; }
+
+        public string Disk { get; set; } = "UpToDate";
+
+        public string Connection { get; set; } = "Connected";
+
+        public string Peer { get; set; } = "UpToDate";
+
+        public ProcessResult? Answer(ProcessCommand command)
+        {
+            switch (command.FileName, command.Arguments)
+            {
+                case ("drbdadm", ["--version"]):
+                    return new(command, 0, "DRBD_KERNEL_VERSION_CODE=0x09020c\n", "");
+                case ("drbdadm", [.., "up", "r0"]):
+                    Role = "Secondary";
+                    return new(command, 0, "", "");
+                case ("drbdadm", [.., "down", "r0"]):
+                    Role = null;
+                    return new(command, 0, "", "");
+                case ("drbdadm", [.., "primary" or "secondary", "r0"]):
+                    Role = command.Arguments[^2] == "primary" ? "Primary" : "Secondary";
+                    return new(command, 0, "", "");
+                case ("drbdsetup", ["status", "r0", "--json"]):
+                    return Role is null ? new(command, 10, "", "r0: No such resource\n") : new(command, 0, $$"""[{"name":"r0","node-id":0,"role":"{{Role}}","devices":[{"volume":0,"minor":4,"disk-state":"{{Disk}}"}],"connections":[{"peer-node-id":1,"name":"peer-192.0.2.2","connection-state":"{{Connection}}","peer_devices":[{"volume":0,"replication-state":"Established","peer-disk-state":"{{Peer}}","percent-in-sync":100.00}]}]}]""", "");
+                default:
+                    return null;
+            }
         }
     }
 
