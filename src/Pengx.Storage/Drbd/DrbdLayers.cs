@@ -112,7 +112,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
                     throw new WrongStateException($"{reason} Nothing is done by guess: on the host whose changes shall be lost, run 'drbdadm -- --discard-my-data connect {resource.Name}', and on the other 'drbdadm connect {resource.Name}'.");
                 }
 
-                List<StorageStep> steps = status is null ? [Up(resource, disk)] : [];
+                List<StorageStep> steps = [.. BringUp(resource, disk, status)];
                 if (status?.Role != "Primary")
                 {
                     steps.Add(Promote(resource, order.Consent?.Signature == FirstSource));
@@ -221,6 +221,11 @@ public sealed class DrbdLayers : IStorageLayerDriver
             throw new WrongStateException($"There is a DRBD resource file {resource.File} already, and it says something else; it is not changed.");
         }
 
+        if (!File.Exists(resource.File) && await IsUpAsync(resource.Name, cancellationToken).ConfigureAwait(false))
+        {
+            throw new WrongStateException($"There is a DRBD resource {resource.Name} already, but no {resource.File}: something else made it, and it is not changed.");
+        }
+
         var disk = _devices.Inspect(resource.Disk);
         List<StorageStep> steps = [];
         List<string> warnings = [];
@@ -265,12 +270,23 @@ public sealed class DrbdLayers : IStorageLayerDriver
             });
         }
 
-        if (status is null)
+        steps.AddRange(BringUp(resource, disk, status));
+        return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings, Adopts = adopts };
+    }
+
+    private IEnumerable<StorageStep> BringUp(Resource resource, BlockDevice? disk, DrbdStatus? status)
+    {
+        // What an interrupted run left: without its disk, which is there, and without a peer's data. Nobody can use it so.
+        var isHalf = disk is not null && status is not null && status.Role != "Primary" && !HasDisk(resource, status) && !HasGoodData(status);
+        if (isHalf)
         {
-            steps.Add(Up(resource, disk));
+            yield return Down(resource) with { Undo = null };
         }
 
-        return LayerExecution.Plan(title, [.. steps]) with { Warnings = warnings, Adopts = adopts };
+        if (isHalf || status is null)
+        {
+            yield return Up(resource, disk);
+        }
     }
 
     private StorageStep Up(Resource resource, BlockDevice? disk) => new()
@@ -280,7 +296,9 @@ public sealed class DrbdLayers : IStorageLayerDriver
         Risk = StorageRisk.Reversible,
         Before = disk is null ? [] : [_devices.IsStill(disk)],
         After = IsUp(resource),
-        Undo = new(Tool(resource, "down", resource.Name)) { Needed = IsUp(resource) with { Within = default } },
+
+        // One that failed in the middle has left a part.
+        Undo = new(Tool(resource, "down", resource.Name)) { Needed = new($"there is a resource {resource.Name}", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) is null ? "there is none" : null) },
     };
 
     private StorageStep Promote(Resource resource, bool first) => new()
@@ -319,15 +337,17 @@ public sealed class DrbdLayers : IStorageLayerDriver
             };
         }
 
-        yield return new()
-        {
-            Description = $"Take {resource.Name} down",
-            Action = Tool(resource, "down", resource.Name),
-            Risk = StorageRisk.Reversible,
-            After = new($"{resource.Name} is not up", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) is null ? null : "it is") { Within = TimeSpan.FromSeconds(5) },
-            Undo = new(Tool(resource, "up", resource.Name)),
-        };
+        yield return Down(resource);
     }
+
+    private StorageStep Down(Resource resource) => new()
+    {
+        Description = $"Take {resource.Name} down",
+        Action = Tool(resource, "down", resource.Name),
+        Risk = StorageRisk.Reversible,
+        After = new($"{resource.Name} is not up", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) is null ? null : "it is") { Within = TimeSpan.FromSeconds(5) },
+        Undo = new(Tool(resource, "up", resource.Name)),
+    };
 
     private StorageCondition IsUp(Resource resource) => new($"{resource.Name} is up with {resource.Device}", async token =>
         await StatusAsync(resource.Name, token).ConfigureAwait(false) is not { } status ? "it is not"
@@ -357,7 +377,8 @@ public sealed class DrbdLayers : IStorageLayerDriver
 
     private static IEnumerable<string> WarningsOf(DrbdStatus status)
     {
-        if (SplitBrain(status) is { } split)
+        var split = SplitBrain(status);
+        if (split is not null)
         {
             yield return split;
         }
@@ -367,7 +388,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
             yield return $"The disk of {status.Name} is {device.DiskState}.";
         }
 
-        foreach (var connection in (status.Connections ?? []).Where(connection => connection.ConnectionState is not ("Connected" or "StandAlone")))
+        foreach (var connection in (status.Connections ?? []).Where(connection => connection.ConnectionState is { } state && state != "Connected" && (state != "StandAlone" || split is null)))
         {
             yield return $"{status.Name} is {connection.ConnectionState} towards {connection.Name}.";
         }
@@ -427,6 +448,20 @@ public sealed class DrbdLayers : IStorageLayerDriver
         catch (ProcessFailedException)
         {
             // A host without modules says so itself when the resource is brought up.
+            return false;
+        }
+    }
+
+    /// <summary>Whether a resource is up that may be anybody's.</summary>
+    private async Task<bool> IsUpAsync(string name, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await StatusAsync(name, cancellationToken).ConfigureAwait(false) is not null;
+        }
+        catch (UnavailableException)
+        {
+            // Without the kernel's module none is; that it is missing, bringing this one up says.
             return false;
         }
     }

@@ -253,6 +253,50 @@ public sealed class DrbdLayersTests : IDisposable
         Assert.False(File.Exists(Path.Combine(_directory, "r0.res")));
     }
 
+    [Fact]
+    public async Task A_resource_is_not_left_half_up()
+    {
+        Requires.Tool("drbdadm", "drbd");
+        await using var loop = await LoopDevice.CreateAsync(64 << 20, Token);
+        await LayAsync(loop, "naa.6001405aaaa");
+        Kernel kernel = new() { Disk = "Diskless", Connection = "StandAlone", Peer = "DUnknown", UpFails = true };
+        WatchingRunner runner = new() { Before = kernel.Answer };
+        var layers = Layers(runner);
+        var order = Order(StorageVerb.Create, loop.Path);
+        var file = Path.Combine(_directory, "r0.res");
+
+        // Bringing it up fails in the middle: all of it is taken back.
+        var failed = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Empty(failed.Outcome.NotUndone);
+        Assert.Null(kernel.Role);
+        Assert.False(File.Exists(file));
+        Assert.Null(await new FormatGuard(new ProcessRunner()).HoldsNothing(loop.Device).VerifyAsync(Token));
+
+        // One that somebody else made is not taken for this one.
+        kernel.Role = "Secondary";
+        var foreign = await Assert.ThrowsAsync<WrongStateException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains("There is a DRBD resource r0 already", foreign.Message, StringComparison.Ordinal);
+        Assert.Equal("Secondary", kernel.Role);
+        Assert.False(File.Exists(file));
+
+        // It ends in the middle and takes nothing back, as by kill -9: the next one takes that down first.
+        (kernel.Role, kernel.Disk, kernel.Connection, kernel.UpFails) = (null, "Inconsistent", "Connecting", false);
+        await layers.ExecuteAsync(order, cancellationToken: Token);
+        (kernel.Disk, kernel.Connection) = ("Diskless", "StandAlone");
+        foreach (var verb in (StorageVerb[])[StorageVerb.Create, StorageVerb.Attach])
+        {
+            Assert.Equal([$"drbdadm -c {file} down r0", $"drbdadm -c {file} up r0"], (await layers.PlanAsync(order with { Verb = verb }, Token)).Steps.Take(2).Select(step => step.Action.ToString()));
+        }
+
+        // A host that lost its disk and uses its peer's data is left so.
+        (kernel.Connection, kernel.Peer) = ("Connected", "UpToDate");
+        Assert.Equal([$"drbdadm -c {file} primary r0"], (await layers.PlanAsync(order with { Verb = StorageVerb.Attach }, Token)).Steps.Select(step => step.Action.ToString()));
+
+        // One that talks to nobody says so, without data of its own, too.
+        (kernel.Disk, kernel.Connection) = ("Inconsistent", "StandAlone");
+        Assert.Contains("r0 is StandAlone towards peer-192.0.2.2.", (await layers.InspectAsync(order.Layer, Token))!.Warnings);
+    }
+
     private DrbdLayers Layers(IProcessRunner runner) => new(runner, new() { ConfigurationDirectory = _directory, Sys = Sys }, Path.Combine(_directory, "leases"));
 
     /// <summary>What the kernel would tell of a disk, under the number of a device that exists here.</summary>
@@ -283,6 +327,9 @@ public sealed class DrbdLayersTests : IDisposable
 
         public string Peer { get; set; } = "UpToDate";
 
+        /// <summary>Whether bringing it up fails half way.</summary>
+        public bool UpFails { get; set; }
+
         public ProcessResult? Answer(ProcessCommand command)
         {
             switch (command.FileName, command.Arguments)
@@ -291,7 +338,7 @@ public sealed class DrbdLayersTests : IDisposable
                     return new(command, 0, "DRBD_KERNEL_VERSION_CODE=0x09020c\n", "");
                 case ("drbdadm", [.., "up", "r0"]):
                     Role = "Secondary";
-                    return new(command, 0, "", "");
+                    return new(command, UpFails ? 10 : 0, "", "");
                 case ("drbdadm", [.., "down", "r0"]):
                     Role = null;
                     return new(command, 0, "", "");
