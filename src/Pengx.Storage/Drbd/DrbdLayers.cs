@@ -20,6 +20,10 @@ public sealed class DrbdOptions
     /// <value>The host's name.</value>
     public string HostName { get; set; } = Environment.MachineName;
 
+    /// <summary>How long peers that are not connected may take to answer, below a minute, before this host becomes the primary without them.</summary>
+    /// <value>10 seconds.</value>
+    public TimeSpan PeerTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Where sysfs is mounted.</summary>
     /// <value><c>/sys</c>.</value>
     public string Sys { get; set; } = "/sys";
@@ -49,8 +53,11 @@ public sealed class DrbdLayers : IStorageLayerDriver
     private const int NoSuchResource = 10;
     private const int FirstVersion9 = 0x090000;
 
+    private static readonly TimeSpan s_pollInterval = TimeSpan.FromMilliseconds(200);
+
     private readonly IProcessRunner _runner;
     private readonly DrbdOptions _options;
+    private readonly TimeProvider _time;
     private readonly DeviceGuard _devices;
     private readonly FormatGuard _formats;
     private readonly LayerExecution _execution;
@@ -66,6 +73,7 @@ public sealed class DrbdLayers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(runner);
         _runner = runner;
         _options = options ?? new();
+        _time = timeProvider ?? TimeProvider.System;
         _devices = new(_options.Sys);
         _formats = new(runner, _devices);
         _execution = new(runner, leaseDirectory, timeProvider, logger);
@@ -308,6 +316,11 @@ public sealed class DrbdLayers : IStorageLayerDriver
         Risk = first ? StorageRisk.Destructive : StorageRisk.Reversible,
         Before =
         [
+            new($"every peer of {resource.Name} has answered, or had {_options.PeerTimeout.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s to", async token =>
+            {
+                await HearPeersAsync(resource, token).ConfigureAwait(false);
+                return null;
+            }),
             new($"some host's data of {resource.Name} is up to date{(first ? ", or none has any" : "")}, and no split brain is seen", async token => await StatusAsync(resource.Name, token).ConfigureAwait(false) switch
             {
                 null => "the resource is not up",
@@ -320,6 +333,18 @@ public sealed class DrbdLayers : IStorageLayerDriver
         After = HasRole(resource, "Primary"),
         Undo = new(Tool(resource, "secondary", resource.Name)) { Needed = HasRole(resource, "Primary") with { Within = default } },
     };
+
+    /// <summary>Waits for the peers: one that is there tells within moments that it is the primary or has newer data. This host alone takes its own for
+    /// the latest, however old it is, and both would change their data without each other.</summary>
+    private async Task HearPeersAsync(Resource resource, CancellationToken cancellationToken)
+    {
+        var started = _time.GetTimestamp();
+        while ((await StatusAsync(resource.Name, cancellationToken).ConfigureAwait(false))?.Connections?.Any(connection => connection.ConnectionState is not ("Connected" or "StandAlone")) == true
+            && _time.GetElapsedTime(started) < _options.PeerTimeout)
+        {
+            await Task.Delay(s_pollInterval, _time, cancellationToken).ConfigureAwait(false);
+        }
+    }
 
     private IEnumerable<StorageStep> Leave(Resource resource, DrbdStatus status)
     {

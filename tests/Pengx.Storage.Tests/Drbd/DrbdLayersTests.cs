@@ -145,7 +145,7 @@ public sealed class DrbdLayersTests : IDisposable
                 ""),
             _ => null,
         };
-        DrbdLayers layers = new(runner, new() { ConfigurationDirectory = _directory }, Path.Combine(_directory, "leases"));
+        DrbdLayers layers = new(runner, new() { ConfigurationDirectory = _directory, PeerTimeout = TimeSpan.Zero }, Path.Combine(_directory, "leases"));
         var order = Order(StorageVerb.Create, loop.Path);
         var many = await Assert.ThrowsAsync<InvalidFieldException>(() => layers.PlanAsync(order, Token));
         Assert.Contains("two hosts", many.Message, StringComparison.Ordinal);
@@ -297,6 +297,25 @@ public sealed class DrbdLayersTests : IDisposable
         Assert.Contains("r0 is StandAlone towards peer-192.0.2.2.", (await layers.InspectAsync(order.Layer, Token))!.Warnings);
     }
 
+    /// <summary>A host that was away takes its old data for the latest until it hears its peer.</summary>
+    [Fact]
+    public async Task A_host_does_not_become_the_primary_before_its_peers_had_time_to_answer()
+    {
+        // The peer answers some moments after the resource is up here: it is the primary, and the kernel refuses a second one it knows of.
+        Kernel kernel = new() { Silence = 4, PrimaryFails = true };
+        WatchingRunner runner = new() { Before = kernel.Answer };
+        var order = Order(StorageVerb.Attach, "/dev/pengx/none");
+        await File.WriteAllTextAsync(Path.Combine(_directory, "r0.res"), "", Token);
+        var refused = await Assert.ThrowsAsync<StoragePlanFailedException>(() => Layers(runner).ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains("Multiple primaries", refused.Message, StringComparison.Ordinal);
+        Assert.Null(kernel.Role);
+
+        // One that does not answer is not waited for longer than was said.
+        (kernel.Silence, kernel.PrimaryFails) = (int.MaxValue, false);
+        DrbdLayers impatient = new(runner, new() { ConfigurationDirectory = _directory, Sys = Sys, PeerTimeout = TimeSpan.FromMilliseconds(500) }, Path.Combine(_directory, "leases"));
+        Assert.True((await impatient.ExecuteAsync(order, cancellationToken: Token))!.Attached);
+    }
+
     private DrbdLayers Layers(IProcessRunner runner) => new(runner, new() { ConfigurationDirectory = _directory, Sys = Sys }, Path.Combine(_directory, "leases"));
 
     /// <summary>What the kernel would tell of a disk, under the number of a device that exists here.</summary>
@@ -327,6 +346,12 @@ public sealed class DrbdLayersTests : IDisposable
 
         public string Peer { get; set; } = "UpToDate";
 
+        /// <summary>How often the state is asked for until the peer has answered.</summary>
+        public int Silence { get; set; }
+
+        /// <summary>Whether there is a primary already, as the kernel knows once the peer has answered.</summary>
+        public bool PrimaryFails { get; set; }
+
         /// <summary>Whether bringing it up fails half way.</summary>
         public bool UpFails { get; set; }
 
@@ -342,11 +367,17 @@ public sealed class DrbdLayersTests : IDisposable
                 case ("drbdadm", [.., "down", "r0"]):
                     Role = null;
                     return new(command, 0, "", "");
+                case ("drbdadm", [.., "primary", "r0"]) when PrimaryFails && Silence == 0:
+                    return new(command, 11, "", "r0: State change failed: (-1) Multiple primaries not allowed by config\n");
                 case ("drbdadm", [.., "primary" or "secondary", "r0"]):
                     Role = command.Arguments[^2] == "primary" ? "Primary" : "Secondary";
                     return new(command, 0, "", "");
+                case ("drbdsetup", ["status", "r0", "--json"]) when Role is null:
+                    return new(command, 10, "", "r0: No such resource\n");
                 case ("drbdsetup", ["status", "r0", "--json"]):
-                    return Role is null ? new(command, 10, "", "r0: No such resource\n") : new(command, 0, $$"""[{"name":"r0","node-id":0,"role":"{{Role}}","devices":[{"volume":0,"minor":4,"disk-state":"{{Disk}}"}],"connections":[{"peer-node-id":1,"name":"peer-192.0.2.2","connection-state":"{{Connection}}","peer_devices":[{"volume":0,"replication-state":"Established","peer-disk-state":"{{Peer}}","percent-in-sync":100.00}]}]}]""", "");
+                    var (connection, peer) = Silence > 0 ? ("Connecting", "DUnknown") : (Connection, Peer);
+                    Silence -= Silence > 0 ? 1 : 0;
+                    return new(command, 0, $$"""[{"name":"r0","node-id":0,"role":"{{Role}}","devices":[{"volume":0,"minor":4,"disk-state":"{{Disk}}"}],"connections":[{"peer-node-id":1,"name":"peer-192.0.2.2","connection-state":"{{connection}}","peer_devices":[{"volume":0,"replication-state":"Established","peer-disk-state":"{{peer}}","percent-in-sync":100.00}]}]}]""", "");
                 default:
                     return null;
             }
