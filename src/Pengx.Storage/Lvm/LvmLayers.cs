@@ -509,6 +509,8 @@ public sealed class LvmLayers : IStorageLayerDriver
         var exists = Exists(group, name, bytes);
         List<StorageStep> steps =
         [
+            // First: what cannot be mounted on is told before minutes of zeroing.
+            .. order.Layer.MountPoint is { } place ? _fileSystems.MakePoint(place) : [],
             new()
             {
                 Description = $"Make {(order.Kind == LogicalVolumeKind.ThinPool ? "thin pool" : "volume")} {group.Name}/{name} of {new DataSize(bytes)}",
@@ -590,7 +592,10 @@ public sealed class LvmLayers : IStorageLayerDriver
 
         if (order.Layer.MountPoint is { } point && (_fileSystems.Find(point) is not { } mount || mount.Number != Posix.FindDeviceNumber(path)))
         {
-            yield return _fileSystems.Mount(path, point, order.FileSystem);
+            foreach (var step in _fileSystems.MakeAndMount(path, point, order.FileSystem))
+            {
+                yield return step;
+            }
         }
     }
 

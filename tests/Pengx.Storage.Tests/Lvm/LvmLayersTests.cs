@@ -224,18 +224,19 @@ public sealed class LvmLayersTests : IAsyncLifetime
     public async Task The_plan_of_a_new_volume_marks_it_until_it_is_whole()
     {
         await MakeGroupAsync(1);
-        var order = Mounted(Lv(StorageVerb.Create, Host.Group, 32), "/mnt");
+        var order = Mounted(Lv(StorageVerb.Create, Host.Group, 32), "/nonexistent/pengx");
         var steps = (await Layers.PlanAsync(order, Token)).Steps;
 
-        Assert.Contains("--addtag pengx --addtag pengx.grow.0 ", steps[0].Action.ToString(), StringComparison.Ordinal);
+        Assert.Contains("--addtag pengx --addtag pengx.grow.0 ", steps[1].Action.ToString(), StringComparison.Ordinal);
         Assert.Equal(
             [
+                "Make the directory /nonexistent/pengx",
                 $"Make volume {Host.Group}/data of 32 MiB",
                 $"Activate {Host.Group}/data",
                 $"Zero /dev/{Host.Group}/data from byte 0 on, so that no old data shows",
                 $"Make an ext4 file system on /dev/{Host.Group}/data",
                 $"Mark {Host.Group}/data as grown",
-                $"Mount /dev/{Host.Group}/data at /mnt",
+                $"Mount /dev/{Host.Group}/data at /nonexistent/pengx",
             ],
             steps.Select(step => step.Description));
     }
@@ -258,7 +259,7 @@ public sealed class LvmLayersTests : IAsyncLifetime
             var order = Lv(StorageVerb.Create, Host.Group, 16);
             order = mounted ? Mounted(order, point) : order;
             var plan = await Layers.PlanAsync(order, Token);
-            await new StoragePlanExecutor(Host.Runner).ExecuteAsync(plan with { Steps = [.. plan.Steps.Take(after)] }, Token);
+            await new StoragePlanExecutor(Host.Runner).ExecuteAsync(plan with { Steps = [.. plan.Steps.Take(mounted ? after + 1 : after)] }, Token);
 
             // Until it was zeroed, the volume shows what another has left there.
             var group = (await Host.ReportAsync())!;
@@ -345,18 +346,93 @@ public sealed class LvmLayersTests : IAsyncLifetime
         Assert.Null(await Layers.ExecuteAsync(Vg(StorageVerb.Delete, []), cancellationToken: Token));
     }
 
-    [Fact]
-    public async Task A_failure_takes_the_volume_back()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_failure_takes_the_volume_and_its_mount_point_back(bool wasThere)
     {
         await MakeGroupAsync(1);
-        var order = Lv(StorageVerb.Create, Host.Group, 16) with { FileSystem = "ext4" };
-        order = order with { Layer = order.Layer with { MountPoint = "/nonexistent/pengx" } };
-        var failure = await Assert.ThrowsAsync<StoragePlanFailedException>(() => Layers.ExecuteAsync(order, cancellationToken: Token));
+        const UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        var parent = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        var point = Path.Combine(parent, "data");
+        try
+        {
+            if (wasThere)
+            {
+                Directory.CreateDirectory(point, mode);
+            }
 
-        Assert.Contains("there is no such directory", failure.Message, StringComparison.Ordinal);
-        Assert.Empty(failure.Outcome.NotUndone);
-        Assert.Empty((await Host.ReportAsync())!.LogicalVolumes);
-        Assert.Empty(Host.Loops());
+            WatchingRunner runner = new() { Before = command => command.FileName == "mount" ? new(command, 32, "", "mount: no such luck") : null };
+            var failure = await Assert.ThrowsAsync<StoragePlanFailedException>(
+                () => new LvmLayers(runner, Host.Options).ExecuteAsync(Mounted(Lv(StorageVerb.Create, Host.Group, 16), point), cancellationToken: Token));
+
+            Assert.Contains("no such luck", failure.Message, StringComparison.Ordinal);
+            Assert.Empty(failure.Outcome.NotUndone);
+            Assert.Empty((await Host.ReportAsync())!.LogicalVolumes);
+            Assert.Empty(Host.Loops());
+            Assert.Equal(wasThere ? mode : (UnixFileMode?)null, Directory.Exists(point) ? File.GetUnixFileMode(point) : (UnixFileMode?)null);
+        }
+        finally
+        {
+            Directory.Delete(parent, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_mount_point_that_cannot_be_used_is_told_before_anything_is_made()
+    {
+        await MakeGroupAsync(1);
+        var point = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        try
+        {
+            await File.WriteAllTextAsync(Path.Combine(point, "file"), "content", Token);
+            WatchingRunner runner = new();
+            var failure = await Assert.ThrowsAsync<StoragePlanFailedException>(
+                () => new LvmLayers(runner, Host.Options).ExecuteAsync(Mounted(Lv(StorageVerb.Create, Host.Group, 16), point), cancellationToken: Token));
+
+            Assert.Contains("there is something in it", failure.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain(runner.Commands, command => command.Contains("lvcreate", StringComparison.Ordinal));
+            Assert.NotEqual(UnixFileMode.None, File.GetUnixFileMode(point));
+        }
+        finally
+        {
+            Directory.Delete(point, recursive: true);
+        }
+    }
+
+    /// <summary>After a reboot the volume is not active: what is written then must not go into the directory beneath.</summary>
+    [Fact]
+    public async Task A_mount_point_is_closed_while_its_volume_is_not_mounted()
+    {
+        await MakeGroupAsync(1);
+        var point = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        try
+        {
+            var order = Mounted(Lv(StorageVerb.Create, Host.Group, 16), point);
+            await Layers.ExecuteAsync(order, cancellationToken: Token);
+            await IsClosedOnceDetachedAsync();
+
+            // One of before, that was left open.
+            File.SetUnixFileMode(point, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            await Layers.ExecuteAsync(order with { Verb = StorageVerb.Attach }, cancellationToken: Token);
+            await IsClosedOnceDetachedAsync();
+
+            async Task IsClosedOnceDetachedAsync()
+            {
+                LocalStorage storage = new(Host.Runner);
+                var link = TemporaryStorlink.For(point);
+                await storage.CheckAsync(link, Token);
+                await Layers.ExecuteAsync(order with { Verb = StorageVerb.Detach }, cancellationToken: Token);
+                var refused = await Assert.ThrowsAsync<StorageException>(() => storage.CreateAsync(
+                    link, new() { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(1) }, cancellationToken: Token));
+                Assert.Contains($"nothing is mounted at {point}", refused.Message, StringComparison.Ordinal);
+            }
+        }
+        finally
+        {
+            await new ProcessRunner().RunAsync(new() { FileName = "umount", Arguments = ["--quiet", point] }, CancellationToken.None);
+            Directory.Delete(point);
+        }
     }
 
     [Fact]
