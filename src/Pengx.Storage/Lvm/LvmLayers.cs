@@ -20,6 +20,7 @@ public sealed class LvmLayers : IStorageLayerDriver
     private readonly LvmHost _host;
     private readonly FormatGuard _formats;
     private readonly FileSystemSteps _fileSystems;
+    private readonly FileSystemGrowth _growth;
     private readonly StoragePlanExecutor _executor;
 
     /// <summary>Makes a driver.</summary>
@@ -34,6 +35,7 @@ public sealed class LvmLayers : IStorageLayerDriver
         _host = new(runner, options ?? new());
         _formats = new(runner, _host.Devices, formatOptions);
         _fileSystems = new(_formats, _host.Devices);
+        _growth = new(runner);
         _executor = new(runner, timeProvider, logger);
     }
 
@@ -457,7 +459,7 @@ public sealed class LvmLayers : IStorageLayerDriver
             case StorageVerb.Detach when found is { IsThinPool: false }:
                 return Plan($"Detach logical volume {group.Name}/{found.Name}", [.. DetachSteps(order, group, found)]);
             case StorageVerb.Resize:
-                return PlanLvResize(order, group, Demand(found));
+                return await PlanLvResizeAsync(order, group, Demand(found), cancellationToken).ConfigureAwait(false);
             case StorageVerb.Delete when found is not null:
                 return PlanLvDelete(order, group, found);
             default:
@@ -575,7 +577,24 @@ public sealed class LvmLayers : IStorageLayerDriver
             yield break;
         }
 
+        foreach (var step in ActivateSteps(order, group, volume))
+        {
+            yield return step;
+        }
+
         var path = $"/dev/{group.Name}/{volume.Name}";
+        if (order.Layer.MountPoint is { } point && (_fileSystems.Find(point) is not { } mount || mount.Number != Posix.FindDeviceNumber(path)))
+        {
+            foreach (var step in _fileSystems.MakeAndMount(path, point, order.FileSystem))
+            {
+                yield return step;
+            }
+        }
+    }
+
+    /// <summary>Makes a volume a device of this host, and finishes what was interrupted before anybody can use it.</summary>
+    private IEnumerable<StorageStep> ActivateSteps(StorageOrder order, LvmVolumeGroup group, LvmLogicalVolume volume)
+    {
         if (FindPath(group, volume) is null)
         {
             yield return Activate(group, volume.Name);
@@ -585,14 +604,6 @@ public sealed class LvmLayers : IStorageLayerDriver
         {
             _host.DemandWritable(group, shared: false);
             foreach (var step in Finish(order, group, volume.Name, from, volume.Size, "that what was interrupted shows no old data"))
-            {
-                yield return step;
-            }
-        }
-
-        if (order.Layer.MountPoint is { } point && (_fileSystems.Find(point) is not { } mount || mount.Number != Posix.FindDeviceNumber(path)))
-        {
-            foreach (var step in _fileSystems.MakeAndMount(path, point, order.FileSystem))
             {
                 yield return step;
             }
@@ -633,13 +644,21 @@ public sealed class LvmLayers : IStorageLayerDriver
         };
     }
 
-    private StoragePlan PlanLvResize(StorageOrder order, LvmVolumeGroup group, LvmLogicalVolume volume)
+    private async Task<StoragePlan> PlanLvResizeAsync(StorageOrder order, LvmVolumeGroup group, LvmLogicalVolume volume, CancellationToken cancellationToken)
     {
         var title = $"Resize logical volume {group.Name}/{volume.Name}";
         var bytes = group.RoundUp(order.Layer.Size.Bytes);
+        var path = volume.IsThinPool ? null : FindPath(group, volume);
+        var device = $"/dev/{group.Name}/{volume.Name}";
+        var mount = order.Layer.MountPoint is { } point && path is not null && _fileSystems.Find(point) is { } found && found.Number == Posix.FindDeviceNumber(path) ? found : null;
+        string[] warnings = order.Layer.MountPoint is not null && mount is null ? [$"The file system on {group.Name}/{volume.Name} grows only while it is mounted: attach it, then order its size again."] : [];
         if (bytes == volume.Size)
         {
-            return LogicalVolumeName.GrowingFrom(volume) is null ? Nothing(title) : Plan(title, [.. AttachSteps(order, group, volume)]);
+            // What was interrupted, or grown while it was not mounted, may have this size without its file system.
+            StorageStep[] left = LogicalVolumeName.GrowingFrom(volume) is not null ? [.. ActivateSteps(order, group, volume)]
+                : mount is not null ? [.. await _growth.StepsAsync(device, mount, bytes, cancellationToken).ConfigureAwait(false)]
+                : [];
+            return Plan(title, left) with { Warnings = warnings };
         }
 
         _host.DemandWritable(group, shared: false);
@@ -653,8 +672,6 @@ public sealed class LvmLayers : IStorageLayerDriver
             throw new InsufficientResourceException($"Volume group {group.Name} has {new DataSize(group.Free).MiB} MiB free, and {new DataSize(bytes - volume.Size).MiBCeiling} MiB are needed.");
         }
 
-        var path = volume.IsThinPool ? null : FindPath(group, volume);
-        var mount = order.Layer.MountPoint is { } point && path is not null && _fileSystems.Find(point) is { } found && found.Number == Posix.FindDeviceNumber(path) ? found : null;
         if (mount is not null && !_host.Tool.HasDeviceMapper)
         {
             throw new StorageException($"Without device-mapper {group.Name}/{volume.Name} cannot be grown while it is mounted; detach it first.");
@@ -700,10 +717,9 @@ public sealed class LvmLayers : IStorageLayerDriver
                 steps.Add(Activate(group, volume.Name));
             }
 
-            var device = $"/dev/{group.Name}/{volume.Name}";
             if (mount is not null)
             {
-                steps.Add(GrowFileSystem(device, mount, bytes));
+                steps.AddRange(await _growth.StepsAsync(device, mount, bytes, cancellationToken).ConfigureAwait(false));
             }
             else if (zeroes)
             {
@@ -711,25 +727,7 @@ public sealed class LvmLayers : IStorageLayerDriver
             }
         }
 
-        return Plan(title, [.. steps]);
-    }
-
-    private static StorageStep GrowFileSystem(string device, Mount mount, long bytes)
-    {
-        // A file system spends a little of its device on itself.
-        static long SizeOf(string point) => new DriveInfo(point).TotalSize;
-        return new()
-        {
-            Description = $"Grow the file system at {mount.Point}",
-            Action = mount.Type switch
-            {
-                "xfs" => ToolAction.Of("xfs_growfs", mount.Point),
-                "ext4" => ToolAction.Of("resize2fs", device),
-                _ => throw new StorageException($"The file system {mount.Type} at {mount.Point} is not grown here."),
-            },
-            Risk = StorageRisk.Reversible,
-            After = new($"the file system at {mount.Point} has most of {new DataSize(bytes)}", _ => Task.FromResult(SizeOf(mount.Point) is var size && size > bytes / 4 * 3 ? null : $"it has {new DataSize(size)}")),
-        };
+        return Plan(title, [.. steps]) with { Warnings = warnings };
     }
 
     private StoragePlan PlanLvDelete(StorageOrder order, LvmVolumeGroup group, LvmLogicalVolume volume)

@@ -435,6 +435,79 @@ public sealed class LvmLayersTests : IAsyncLifetime
         }
     }
 
+    /// <summary>A kill between extending and growing, and a growing while it is not mounted, leave a file system smaller than its volume.</summary>
+    [Fact]
+    public async Task A_file_system_that_was_left_behind_grows_when_the_size_is_ordered_again()
+    {
+        Requires.Tool("mkfs.xfs", "xfs");
+        await using var host = await LvmTestHost.CreateAsync(1024);
+        LvmLayers layers = new(host.Runner, host.Options);
+        var point = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        try
+        {
+            var order = Mounted(Lv(StorageVerb.Create, host.Group, 320), point) with { FileSystem = "xfs" };
+            StorageOrder To(StorageVerb verb, long megabytes) => order with { Verb = verb, Layer = order.Layer with { Size = DataSize.FromMiB(megabytes) } };
+            await layers.ExecuteAsync(order, cancellationToken: Token);
+            Assert.Empty((await layers.PlanAsync(To(StorageVerb.Resize, 320), Token)).Steps);
+            var first = new DriveInfo(point).TotalSize;
+
+            // Killed right after the extending.
+            await layers.ExecuteAsync(To(StorageVerb.Detach, 320), cancellationToken: Token);
+            await host.LvmAsync("lvextend", "--alloc", "contiguous", "-L", "352m", $"{host.Group}/data");
+            await layers.ExecuteAsync(To(StorageVerb.Attach, 352), cancellationToken: Token);
+            Assert.Equal(first, new DriveInfo(point).TotalSize);
+            await GrowsAsync(352);
+
+            // Grown while it was not mounted.
+            await layers.ExecuteAsync(To(StorageVerb.Detach, 352), cancellationToken: Token);
+            Assert.Contains("grows only while it is mounted", Assert.Single((await layers.PlanAsync(To(StorageVerb.Resize, 384), Token)).Warnings), StringComparison.Ordinal);
+            Assert.False((await layers.ExecuteAsync(To(StorageVerb.Resize, 384), cancellationToken: Token))!.Attached);
+            await layers.ExecuteAsync(To(StorageVerb.Attach, 384), cancellationToken: Token);
+            await GrowsAsync(384);
+
+            async Task GrowsAsync(long megabytes)
+            {
+                var step = Assert.Single((await layers.PlanAsync(To(StorageVerb.Resize, megabytes), Token)).Steps);
+                Assert.Equal($"xfs_growfs {point}", step.Action.ToString());
+                Assert.True(((ToolAction)step.Action).Command.Timeout > TimeSpan.FromMinutes(10));
+                await layers.ExecuteAsync(To(StorageVerb.Resize, megabytes), cancellationToken: Token);
+                Assert.Equal(DataSize.FromMiB(megabytes - 320).Bytes, new DriveInfo(point).TotalSize - first);
+                Assert.Empty((await layers.PlanAsync(To(StorageVerb.Resize, megabytes), Token)).Steps);
+            }
+        }
+        finally
+        {
+            await new ProcessRunner().RunAsync(new() { FileName = "umount", Arguments = ["--quiet", point] }, CancellationToken.None);
+            Directory.Delete(point);
+        }
+    }
+
+    [Fact]
+    public async Task A_file_system_that_did_not_grow_by_a_sixth_is_noticed()
+    {
+        await MakeGroupAsync(1);
+        var point = Directory.CreateTempSubdirectory("pengx-mount-").FullName;
+        try
+        {
+            var order = Mounted(Lv(StorageVerb.Create, Host.Group, 40), point);
+            await Layers.ExecuteAsync(order, cancellationToken: Token);
+            await Layers.ExecuteAsync(order with { Verb = StorageVerb.Detach }, cancellationToken: Token);
+            await Host.LvmAsync("lvextend", "--alloc", "contiguous", "-L", "48m", $"{Host.Group}/data");
+            await Layers.ExecuteAsync(order with { Verb = StorageVerb.Attach }, cancellationToken: Token);
+
+            // A tool that says it did.
+            WatchingRunner runner = new() { Before = command => command.FileName == "resize2fs" ? new(command, 0, "", "") : null };
+            order = order with { Verb = StorageVerb.Resize, Layer = order.Layer with { Size = DataSize.FromMiB(48) } };
+            var failure = await Assert.ThrowsAsync<StoragePlanFailedException>(() => new LvmLayers(runner, Host.Options).ExecuteAsync(order, cancellationToken: Token));
+            Assert.Contains($"the file system at {point} fills /dev/{Host.Group}/data, but it has 40 MiB of 48 MiB", failure.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            await new ProcessRunner().RunAsync(new() { FileName = "umount", Arguments = ["--quiet", point] }, CancellationToken.None);
+            Directory.Delete(point);
+        }
+    }
+
     [Fact]
     public async Task The_volumes_of_disks_are_left_alone()
     {
