@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Security.Cryptography;
 
 namespace Pengx.Storage;
@@ -12,64 +11,59 @@ public sealed partial class LocalStorage
     private const int MaxDescription = 4 * 1024 * 1024;
 
     /// <inheritdoc/>
-    public Task<BackupFile> DigestAsync(Storlink storlink, DiskId disk, DiskFormat format, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () =>
+    public async Task<BackupFile> DigestAsync(Storlink storlink, DiskId disk, DiskFormat format, IProgress<ByteProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        var path = await AskAsync(storlink, () => PathOf(storlink, disk, format), cancellationToken).ConfigureAwait(false);
+        using var handle = await AskAsync(storlink, () => Posix.OpenRead(path), cancellationToken).ConfigureAwait(false);
+        var length = await AskAsync(
+            storlink,
+            () => Posix.IsOpenForWritingElsewhere(handle, path) ? throw new InUseException($"The image {path} is open for writing; close it first.") : Posix.LengthOf(handle, path),
+            cancellationToken).ConfigureAwait(false);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+
+        // Not a shared one: a read that was given up may still write into it.
+        var buffer = new byte[DigestBuffer];
+        for (long offset = 0; offset < length;)
         {
-            var path = PathOf(storlink, disk, format);
-            using var handle = Posix.OpenRead(path);
-            if (Posix.IsOpenForWritingElsewhere(handle, path))
+            var (from, count) = (offset, (int)Math.Min(DigestBuffer, length - offset));
+            var read = await AskAsync(storlink, () => Posix.Read(handle, path, buffer.AsSpan(0, count), from), _options.StallTimeout, cancellationToken).ConfigureAwait(false);
+            if (read == 0)
             {
-                throw new InUseException($"The image {path} is open for writing; close it first.");
+                throw new StorageException($"The image {path} became shorter while it was read.");
             }
 
-            var length = Posix.LengthOf(handle, path);
-            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            var buffer = ArrayPool<byte>.Shared.Rent(DigestBuffer);
-            try
-            {
-                for (long offset = 0; offset < length;)
-                {
-                    cancellationToken.ThrowIfCancellationRequested();
-                    var read = Posix.Read(handle, path, buffer.AsSpan(0, (int)Math.Min(DigestBuffer, length - offset)), offset);
-                    if (read == 0)
-                    {
-                        throw new StorageException($"The image {path} became shorter while it was read.");
-                    }
+            hash.AppendData(buffer, 0, read);
+            offset += read;
+            progress?.Report(new(offset, length));
+        }
 
-                    hash.AppendData(buffer, 0, read);
-                    offset += read;
-                    progress?.Report(new(offset, length));
-                }
-            }
-            finally
-            {
-                ArrayPool<byte>.Shared.Return(buffer);
-            }
-
-            return new BackupFile(Path.GetFileName(path), length, Convert.ToHexStringLower(hash.GetHashAndReset()));
-        }, cancellationToken);
+        return new(Path.GetFileName(path), length, Convert.ToHexStringLower(hash.GetHashAndReset()));
+    }
 
     /// <inheritdoc/>
     public Task WriteDescriptionAsync(Storlink storlink, BackupId backup, ReadOnlyMemory<byte> content, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () =>
-        {
-            var directory = DirectoryOf(storlink);
-            var (path, part) = DescriptionOf(directory, backup);
-            File.Delete(part);
-            using (var handle = Posix.CreateNew(part))
+        AskAsync(
+            storlink,
+            () =>
             {
-                Posix.Write(handle, part, content.Span, 0);
-                RandomAccess.FlushToDisk(handle);
-            }
+                var directory = DirectoryOf(storlink);
+                var (path, part) = DescriptionOf(directory, backup);
+                File.Delete(part);
+                using (var handle = Posix.CreateNew(part))
+                {
+                    Posix.Write(handle, part, content.Span, 0);
+                    RandomAccess.FlushToDisk(handle);
+                }
 
-            File.Move(part, path, overwrite: true);
-            Posix.SyncDirectory(directory);
-            return true;
-        }, cancellationToken);
+                File.Move(part, path, overwrite: true);
+                Posix.SyncDirectory(directory);
+            },
+            _options.StallTimeout,
+            cancellationToken);
 
     /// <inheritdoc/>
     public Task<byte[]?> ReadDescriptionAsync(Storlink storlink, BackupId backup, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () =>
+        AskAsync(storlink, () =>
         {
             var (path, _) = DescriptionOf(DirectoryOf(storlink), backup);
             if (Posix.Status(path) is not { } status)
@@ -96,19 +90,18 @@ public sealed partial class LocalStorage
 
     /// <inheritdoc/>
     public Task DeleteDescriptionAsync(Storlink storlink, BackupId backup, CancellationToken cancellationToken = default) =>
-        InBackground(storlink, () =>
+        AskAsync(storlink, () =>
         {
             var directory = DirectoryOf(storlink);
             var (path, part) = DescriptionOf(directory, backup);
             File.Delete(path);
             File.Delete(part);
             Posix.SyncDirectory(directory);
-            return true;
         }, cancellationToken);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<BackupId>> ListDescriptionsAsync(Storlink storlink, CancellationToken cancellationToken = default) =>
-        InBackground<IReadOnlyList<BackupId>>(storlink, () =>
+        AskAsync<IReadOnlyList<BackupId>>(storlink, () =>
         [
             .. Directory.EnumerateFiles(DirectoryOf(storlink), $"*{DescriptionSuffix}*", new EnumerationOptions { AttributesToSkip = FileAttributes.None })
                 .Select(path => ParseDescription(Path.GetFileName(path))).OfType<BackupId>().Distinct(),

@@ -42,7 +42,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         init => _copier = value;
     }
 
-    /// <summary>How long looking at a directory may take.</summary>
+    /// <summary>How long a directory's file system may take to answer.</summary>
     internal TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <inheritdoc/>
@@ -84,7 +84,6 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     {
         Validate(spec);
         using var held = await HoldAsync(storlink, spec.Disk, cancellationToken).ConfigureAwait(false);
-        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
         return await Guarded(storlink, () => CreateHeldAsync(storlink, spec, progress, cancellationToken)).ConfigureAwait(false);
     }
 
@@ -92,18 +91,24 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     public async Task DeleteAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken = default)
     {
         using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
-        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
-        var clean = await InBackground(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
+        var clean = await AskAsync(storlink, () => Delete(storlink, disk), cancellationToken).ConfigureAwait(false);
         for (var attempt = 1; !clean; attempt++)
         {
             await Task.Delay(Posix.OwnerPause, TimeProvider.System, cancellationToken).ConfigureAwait(false);
-            clean = await InBackground(storlink, () => RemoveLeftovers(storlink, DirectoryOf(storlink), disk), cancellationToken).ConfigureAwait(false);
+            var isLast = attempt == OwnerAttempts;
+            clean = await AskAsync(
+                storlink,
+                () =>
+                {
+                    var directory = DirectoryOf(storlink);
+                    var removed = RemoveLeftovers(storlink, directory, disk);
 
-            // A maker that lived has finished its work: that is not ours to take away.
-            if (attempt == OwnerAttempts || (clean && VolumeName.Finals(disk).Any(name => Posix.Status(Path.Combine(DirectoryOf(storlink), name)) is not null)))
-            {
-                throw new InUseException($"Disk {disk} is being made on storlink {storlink.Id} by another process.");
-            }
+                    // A maker that lived has finished its work: that is not ours to take away.
+                    return isLast || (removed && VolumeName.Finals(disk).Any(name => Posix.Status(Path.Combine(directory, name)) is not null))
+                        ? throw new InUseException($"Disk {disk} is being made on storlink {storlink.Id} by another process.")
+                        : removed;
+                },
+                cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -128,23 +133,29 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     {
         DemandSectors(size, nameof(size));
         using var held = await HoldAsync(storlink, disk, cancellationToken).ConfigureAwait(false);
-        await DemandAnswerAsync(storlink, cancellationToken).ConfigureAwait(false);
-        await Guarded(storlink, async () =>
-        {
-            var path = PathOf(storlink, disk, format);
-            if (ImageChain.SizeOf(path, format) >= size)
+        using var written = await AskAsync(
+            storlink,
+            () =>
             {
-                return true;
-            }
+                var path = PathOf(storlink, disk, format);
+                if (ImageChain.SizeOf(path, format) >= size)
+                {
+                    return null;
+                }
 
-            DemandCapacity(storlink, size);
-            DemandNotOpen(path, disk);
-            using WriteBack written = new(path);
-            await ResizeAsync(path, format, size, cancellationToken).ConfigureAwait(false);
-            await written.FlushAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
-            _logger.VolumeGrown(disk, storlink.Id, size);
-            return true;
-        }).ConfigureAwait(false);
+                DemandCapacity(storlink, size);
+                DemandNotOpen(path, disk);
+                return new WriteBack(path);
+            },
+            cancellationToken).ConfigureAwait(false);
+        if (written is null)
+        {
+            return;
+        }
+
+        await ResizeAsync(storlink, written.Path, format, size, cancellationToken).ConfigureAwait(false);
+        await written.FlushAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
+        _logger.VolumeGrown(disk, storlink.Id, size);
     }
 
     /// <inheritdoc/>
@@ -323,7 +334,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
     }
 
-    private async Task DemandFreeAsync(Storlink storlink, CopyPlan plan, (string Path, SafeFileHandle Owner)? begun, CancellationToken cancellationToken)
+    private async Task DemandFreeAsync(Storlink storlink, CopyPlan plan, OwnedFile? begun, CancellationToken cancellationToken)
     {
         var (request, needed) = (plan.Request, plan.ExpectedBytes);
         if (plan.Method == CopyMethod.Convert)
@@ -332,9 +343,15 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
             needed = (await _images.MeasureAsync(request.Source, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required;
         }
 
-        // What an earlier attempt wrote is taken over, or makes room.
-        DataSize written = new(begun is { Path: var part } ? Posix.Status(part)?.Allocated ?? 0 : 0);
-        DemandFree(storlink, needed > written ? needed - written : DataSize.Zero);
+        await AskAsync(
+            storlink,
+            () =>
+            {
+                // What an earlier attempt wrote is taken over, or makes room.
+                DataSize written = new(begun is null ? 0 : Posix.Status(begun.Path)?.Allocated ?? 0);
+                DemandFree(storlink, needed > written ? needed - written : DataSize.Zero);
+            },
+            cancellationToken).ConfigureAwait(false);
     }
 
     private static void DemandNotOpen(string path, DiskId disk)
@@ -351,20 +368,21 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
     private async Task<Volume> CreateHeldAsync(Storlink storlink, VolumeSpec spec, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
-        var directory = DirectoryOf(storlink);
-        if (Find(directory, spec.Disk, spec.Format) is { } existing)
+        var directory = await AskAsync(storlink, () => DirectoryOf(storlink), cancellationToken).ConfigureAwait(false);
+        if (await AskAsync(storlink, () => FindMade(storlink, directory, spec), cancellationToken).ConfigureAwait(false) is { } existing)
         {
-            RemoveLeftovers(storlink, directory, spec.Disk);
-
-            // A call that ended right behind its renaming has not flushed the name.
-            Posix.SyncDirectory(directory);
             return existing;
         }
 
-        var begun = spec is { Source: not null, Backing: null } ? OwnBegun(directory, spec) : null;
-        using var begunOwner = begun?.Owner;
-        RemoveLeftovers(storlink, directory, spec.Disk);
-        DemandCapacity(storlink, spec.Size);
+        using var begun = spec is { Source: not null, Backing: null } ? await AskAsync(storlink, () => OwnBegun(directory, spec), cancellationToken).ConfigureAwait(false) : null;
+        await AskAsync(
+            storlink,
+            () =>
+            {
+                RemoveLeftovers(storlink, directory, spec.Disk);
+                DemandCapacity(storlink, spec.Size);
+            },
+            cancellationToken).ConfigureAwait(false);
         CopyPlan? plan = null;
         if (spec is { Source: { } source, Backing: null })
         {
@@ -385,42 +403,67 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
             if (spec.Format == DiskFormat.Qcow2)
             {
-                DemandFree(storlink, (await _images.MeasureAsync(spec.Size, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required);
+                var required = (await _images.MeasureAsync(spec.Size, DiskFormat.Qcow2, cancellationToken).ConfigureAwait(false)).Required;
+                await AskAsync(storlink, () => DemandFree(storlink, required), cancellationToken).ConfigureAwait(false);
             }
         }
 
-        var (part, owner) = begun ?? NewPart(directory, spec);
+        // Not to be cancelled: what is made after that would be nobody's to remove.
+        var part = begun ?? await AskAsync(storlink, () => NewPart(directory, spec), CancellationToken.None).ConfigureAwait(false);
         try
         {
-            using (owner)
+            using (part)
             {
-                await FillAsync(part, owner, spec, plan, progress, cancellationToken).ConfigureAwait(false);
+                await FillAsync(storlink, part, spec, plan, progress, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
-                await WriteBack.FlushAsync(owner, part, _options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
+                await WriteBack.FlushAsync(part.Handle, part.Path, _options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
-                File.Delete(CopyPart.JournalOf(part));
 
-                // Whoever else made the same volume meanwhile was given the same orders: theirs is as good.
-                if (!Posix.TryRename(part, Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))))
-                {
-                    File.Delete(part);
-                }
-
-                Posix.SyncDirectory(directory);
+                // It is whole: for want of its name alone it is given up as late as its content would be.
+                var made = await AskAsync(storlink, () => Finish(part, directory, spec), _options.StallTimeout, CancellationToken.None).ConfigureAwait(false);
+                _logger.VolumeCreated(spec.Disk, storlink.Id, spec.Format, spec.Size, _time.GetElapsedTime(started));
+                return made;
             }
         }
         catch
         {
-            await Leftovers.TryRemoveAsync(_logger, CopyPart.JournalOf(part), part).ConfigureAwait(false);
+            await Leftovers.TryRemoveAsync(_logger, CopyPart.JournalOf(part.Path), part.Path).ConfigureAwait(false);
             throw;
         }
+    }
 
-        _logger.VolumeCreated(spec.Disk, storlink.Id, spec.Format, spec.Size, _time.GetElapsedTime(started));
+    /// <summary>The volume, when an earlier call has made it.</summary>
+    private Volume? FindMade(Storlink storlink, string directory, VolumeSpec spec)
+    {
+        if (Find(directory, spec.Disk, spec.Format) is not { } existing)
+        {
+            return null;
+        }
+
+        RemoveLeftovers(storlink, directory, spec.Disk);
+
+        // A call that ended right behind its renaming has not flushed the name.
+        Posix.SyncDirectory(directory);
+        return existing;
+    }
+
+    /// <summary>Gives what is whole its name.</summary>
+    private static Volume Finish(OwnedFile part, string directory, VolumeSpec spec)
+    {
+        File.Delete(CopyPart.JournalOf(part.Path));
+
+        // Whoever else made the same volume meanwhile was given the same orders: theirs is as good.
+        if (!Posix.TryRename(part.Path, Path.Combine(directory, VolumeName.Final(spec.Disk, spec.Format))))
+        {
+            File.Delete(part.Path);
+        }
+
+        Posix.SyncDirectory(directory);
         return Find(directory, spec.Disk, spec.Format)
             ?? throw new StorageException($"The image of disk {spec.Disk} disappeared from {directory} while it was made.");
     }
 
-    private static (string Path, SafeFileHandle Owner) NewPart(string directory, VolumeSpec spec)
+    private static OwnedFile NewPart(string directory, VolumeSpec spec)
     {
         while (true)
         {
@@ -431,7 +474,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
                 // A cleaner may have met the file before it was ours.
                 if (Posix.TryOwn(handle, path) && Posix.Status(path) is not null)
                 {
-                    return (path, handle);
+                    return new(path, handle);
                 }
             }
             catch
@@ -445,31 +488,31 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         }
     }
 
-    private async Task FillAsync(string part, SafeFileHandle handle, VolumeSpec spec, CopyPlan? plan, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+    private async Task FillAsync(Storlink storlink, OwnedFile part, VolumeSpec spec, CopyPlan? plan, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
     {
         if (plan is not null)
         {
-            await _copier.FillAsync(plan, part, handle, progress, cancellationToken).ConfigureAwait(false);
+            await _copier.FillAsync(plan, part.Path, part.Handle, progress, cancellationToken).ConfigureAwait(false);
             progress?.Report(new(plan.Size.Bytes, plan.Size.Bytes));
         }
         else if (spec.Format == DiskFormat.Raw)
         {
-            RandomAccess.SetLength(handle, spec.Size.Bytes);
+            await AskAsync(storlink, () => RandomAccess.SetLength(part.Handle, spec.Size.Bytes), cancellationToken).ConfigureAwait(false);
         }
         else if (spec is { Source: { } source, Backing: { } backing })
         {
-            DiskLayer overlay = new(new FileLocation(part), spec.Format);
+            DiskLayer overlay = new(new FileLocation(part.Path), spec.Format);
             await _images.CreateAsync(overlay, spec.Size, null, cancellationToken).ConfigureAwait(false);
             await _images.DifferAsync(overlay, source, backing, spec.IsBackingBeside, spec.RateLimit, ByteShare.Of(progress, spec.Size), cancellationToken).ConfigureAwait(false);
         }
         else
         {
-            await _images.CreateAsync(new(new FileLocation(part), spec.Format), spec.Size, spec.Backing, new() { IsBackingBeside = spec.IsBackingBeside }, cancellationToken).ConfigureAwait(false);
+            await _images.CreateAsync(new(new FileLocation(part.Path), spec.Format), spec.Size, spec.Backing, new() { IsBackingBeside = spec.IsBackingBeside }, cancellationToken).ConfigureAwait(false);
         }
     }
 
     /// <summary>What a killed call left of a copy, when it wrote down how far it was.</summary>
-    private static (string Path, SafeFileHandle Owner)? OwnBegun(string directory, VolumeSpec spec)
+    private static OwnedFile? OwnBegun(string directory, VolumeSpec spec)
     {
         foreach (var journal in Directory.EnumerateFiles(directory, $".{spec.Disk}.{spec.Format.Name}.part-*").ToList())
         {
@@ -481,7 +524,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
             var handle = Posix.OpenWrite(part);
             if (Posix.TryOwn(handle, part) && Posix.IsStill(part, Posix.IdentityOf(handle, part)))
             {
-                return (part, handle);
+                return new(part, handle);
             }
 
             handle.Dispose();
@@ -490,17 +533,16 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         return null;
     }
 
-    private async Task ResizeAsync(string path, DiskFormat format, DataSize size, CancellationToken cancellationToken)
-    {
-        if (format == DiskFormat.Raw)
-        {
-            using var handle = Posix.OpenWrite(path);
-            RandomAccess.SetLength(handle, size.Bytes);
-            return;
-        }
-
-        await _images.ResizeAsync(new(new FileLocation(path), format), size, cancellationToken).ConfigureAwait(false);
-    }
+    private Task ResizeAsync(Storlink storlink, string path, DiskFormat format, DataSize size, CancellationToken cancellationToken) => format != DiskFormat.Raw
+        ? _images.ResizeAsync(new(new FileLocation(path), format), size, cancellationToken)
+        : AskAsync(
+            storlink,
+            () =>
+            {
+                using var handle = Posix.OpenWrite(path);
+                RandomAccess.SetLength(handle, size.Bytes);
+            },
+            cancellationToken);
 
     /// <returns>Whether nothing is left; what another process is making stays.</returns>
     private bool Delete(Storlink storlink, DiskId disk)
@@ -573,43 +615,68 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         return clean;
     }
 
-    private Task<IDisposable> HoldAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken)
+    private static string KeyOf(Storlink storlink)
     {
         ArgumentNullException.ThrowIfNull(storlink);
-        return _locks.EnterAsync($"{storlink.Link.TrimEnd('/')}/{disk}", cancellationToken);
+        return storlink.Link.TrimEnd('/');
     }
 
-    private Task<string> DemandAnswerAsync(Storlink storlink, CancellationToken cancellationToken) => AskAsync(storlink, () => DirectoryOf(storlink), cancellationToken);
+    private Task<IDisposable> HoldAsync(Storlink storlink, DiskId disk, CancellationToken cancellationToken) =>
+        _locks.EnterAsync($"{KeyOf(storlink)}/{disk}", cancellationToken);
 
-    /// <summary>Looks, for a time: on a server that is away a look takes until the server is back. One thread is left to that, and whoever
-    /// comes next waits for it first.</summary>
-    private Task<T> AskAsync<T>(Storlink storlink, Func<T> look, CancellationToken cancellationToken) => Guarded(storlink, async () =>
-    {
-        if (_hanging.TryGetValue(storlink.Link, out var before))
+    private Task<T> AskAsync<T>(Storlink storlink, Func<T> work, CancellationToken cancellationToken) => AskAsync(storlink, work, Patience, cancellationToken);
+
+    private Task AskAsync(Storlink storlink, Action work, CancellationToken cancellationToken) => AskAsync(storlink, work, Patience, cancellationToken);
+
+    private Task AskAsync(Storlink storlink, Action work, TimeSpan patience, CancellationToken cancellationToken) => AskAsync(
+        storlink,
+        () =>
         {
-            await AnswerAsync(before).ConfigureAwait(false);
-            _hanging.TryRemove(new(storlink.Link, before));
+            work();
+            return true;
+        },
+        patience,
+        cancellationToken);
+
+    /// <summary>Works on a directory's file system, for a time: on a server that is away a call takes until the server is back. Its thread
+    /// is left to that, and whoever comes next waits for it first, so that what ends late meets nobody's work.</summary>
+    private Task<T> AskAsync<T>(Storlink storlink, Func<T> work, TimeSpan patience, CancellationToken cancellationToken) => Guarded(storlink, async () =>
+    {
+        var key = KeyOf(storlink);
+        if (_hanging.TryGetValue(key, out var before))
+        {
+            if (!await EndsAsync(before).ConfigureAwait(false))
+            {
+                throw NoAnswer();
+            }
+
+            _hanging.TryRemove(new(key, before));
         }
 
         cancellationToken.ThrowIfCancellationRequested();
-        var asked = Task.Run(look, CancellationToken.None);
-        await AnswerAsync(asked).ConfigureAwait(false);
+        var asked = Task.Run(work, CancellationToken.None);
+        if (!await EndsAsync(asked).ConfigureAwait(false))
+        {
+            var late = DropAsync(asked);
+            _hanging.AddOrUpdate(key, late, (_, others) => Task.WhenAll(others, late));
+            throw NoAnswer();
+        }
+
         return await asked.ConfigureAwait(false);
 
-        async Task AnswerAsync(Task task)
+        async Task<bool> EndsAsync(Task task)
         {
-            await task.WaitAsync(Patience, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!task.IsCompleted)
-            {
-                _hanging.TryAdd(storlink.Link, task);
-                cancellationToken.ThrowIfCancellationRequested();
-                throw new UnavailableException($"Storlink {storlink.Id}: {storlink.Link} does not answer within {Patience.TotalSeconds} s.");
-            }
+            await task.WaitAsync(patience, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return task.IsCompleted;
         }
-    });
 
-    private static Task<T> InBackground<T>(Storlink storlink, Func<T> work, CancellationToken cancellationToken) =>
-        Guarded(storlink, () => Task.Run(work, cancellationToken));
+        Exception NoAnswer() => cancellationToken.IsCancellationRequested
+            ? new OperationCanceledException(cancellationToken)
+            : new UnavailableException($"Storlink {storlink.Id}: {storlink.Link} does not answer within {patience.TotalSeconds} s.");
+
+        // What comes late is nobody's: open, it would keep its owner's lock.
+        static async Task DropAsync(Task<T> late) => ((await late.ConfigureAwait(false)) as IDisposable)?.Dispose();
+    });
 
     private static async Task<T> Guarded<T>(Storlink storlink, Func<Task<T>> work)
     {
@@ -621,5 +688,11 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         {
             throw new StorageException($"Storlink {storlink.Id} ({storlink.Link}): {exception.Message}", exception);
         }
+    }
+
+    /// <summary>An open file, this process's own while it is being made.</summary>
+    private sealed record OwnedFile(string Path, SafeFileHandle Handle) : IDisposable
+    {
+        public void Dispose() => Handle.Dispose();
     }
 }

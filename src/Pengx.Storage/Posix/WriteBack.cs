@@ -10,6 +10,9 @@ internal sealed class WriteBack(string path) : IDisposable
 {
     private readonly SafeFileHandle _handle = Posix.OpenWrite(path);
 
+    /// <summary>The file or device.</summary>
+    public string Path => path;
+
     /// <summary>One for an image; none for an image in Ceph, which is never cached here.</summary>
     public static WriteBack? Of(DiskLayer layer) => layer.Location is RbdLocation ? null : new(ImageTool.PathOf(layer));
 

@@ -417,6 +417,100 @@ public sealed class LocalStorageTests : IDisposable
         Assert.Empty(there.Names());
     }
 
+    /// <summary>Looking is answered, and the change begins: as when a server goes away in that very moment.</summary>
+    [Theory]
+    [InlineData("create")]
+    [InlineData("delete")]
+    [InlineData("grow")]
+    [InlineData("write description")]
+    [InlineData("delete description")]
+    public async Task A_change_that_a_file_system_does_not_take_ends_in_time_and_is_done_when_ordered_again(string change)
+    {
+        await using var there = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(64));
+        LocalStorage storage = new(new ProcessRunner(), new() { StallTimeout = TimeSpan.FromSeconds(1) }) { Patience = TimeSpan.FromSeconds(1) };
+        var link = TemporaryStorlink.For(there.Directory);
+        var (old, made, backup) = (Spec(DiskFormat.Raw), Spec(DiskFormat.Raw), BackupId.New());
+        await storage.CreateAsync(link, old, cancellationToken: Token);
+        await storage.WriteDescriptionAsync(link, backup, "old"u8.ToArray(), Token);
+        var (image, description) = ($"{old.Disk}.raw", $"{backup}.backup.json");
+        (Func<Task> Work, string[] Left) order = change switch
+        {
+            "create" => (() => storage.CreateAsync(link, made, cancellationToken: Token), [image, $"{made.Disk}.raw", description]),
+            "delete" => (() => storage.DeleteAsync(link, old.Disk, Token), [description]),
+            "grow" => (() => storage.GrowAsync(link, old.Disk, DiskFormat.Raw, Size + Size, Token), [image, description]),
+            "write description" => (() => storage.WriteDescriptionAsync(link, backup, "new"u8.ToArray(), Token), [image, description]),
+            _ => (() => storage.DeleteDescriptionAsync(link, backup, Token), [image]),
+        };
+        await LoopDevice.RunAsync("fsfreeze", "--freeze", there.Directory);
+        try
+        {
+            await Assert.ThrowsAsync<UnavailableException>(() => order.Work().WaitAsync(TimeSpan.FromSeconds(30), Token));
+        }
+        finally
+        {
+            await LoopDevice.RunAsync("fsfreeze", "--unfreeze", there.Directory);
+        }
+
+        await order.Work();
+        Assert.Equal(order.Left.Order(), there.Names());
+        if (change == "grow")
+        {
+            Assert.Equal(Size + Size, (await storage.FindAsync(link, old.Disk, DiskFormat.Raw, Token))!.Size);
+        }
+    }
+
+    /// <summary>What ends late would meet the work of whoever came after it.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task All_that_hangs_is_waited_for(int first)
+    {
+        await using var there = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(64));
+        await using var elsewhere = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(64));
+        LocalStorage storage = new(new ProcessRunner()) { Patience = TimeSpan.FromSeconds(1) };
+        var link = TemporaryStorlink.For(there.Directory);
+        VolumeSpec[] specs = [Spec(DiskFormat.Raw), Spec(DiskFormat.Raw)];
+        foreach (var spec in specs)
+        {
+            await storage.CreateAsync(link, spec, cancellationToken: Token);
+        }
+
+        // One of the two disks is answered for by another file system.
+        var image = there.PathOf($"{specs[1].Disk}.raw");
+        File.Copy(image, elsewhere.PathOf("image"));
+        await LoopDevice.RunAsync("mount", "--bind", elsewhere.PathOf("image"), image);
+        string[] frozen = [there.Directory, elsewhere.Directory];
+        HashSet<string> still = [];
+        try
+        {
+            foreach (var directory in frozen)
+            {
+                await LoopDevice.RunAsync("fsfreeze", "--freeze", directory);
+                still.Add(directory);
+            }
+
+            Task[] both = [.. new[] { first, 1 - first }.Select(i => storage.GrowAsync(link, specs[i].Disk, DiskFormat.Raw, Size + Size, Token))];
+            foreach (var one in both)
+            {
+                await Assert.ThrowsAsync<UnavailableException>(() => one.WaitAsync(TimeSpan.FromSeconds(30), Token));
+            }
+
+            await LoopDevice.RunAsync("fsfreeze", "--unfreeze", frozen[first]);
+            still.Remove(frozen[first]);
+            await Assert.ThrowsAsync<UnavailableException>(() => storage.MeasureAsync(link, Token));
+        }
+        finally
+        {
+            foreach (var directory in still)
+            {
+                await LoopDevice.RunAsync("fsfreeze", "--unfreeze", directory);
+            }
+        }
+
+        await storage.MeasureAsync(link, Token);
+        await LoopDevice.RunAsync("umount", image);
+    }
+
     [Fact]
     public async Task The_capacity_is_the_file_system_s()
     {
