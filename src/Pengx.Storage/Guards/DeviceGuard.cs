@@ -42,6 +42,10 @@ public sealed class DeviceGuard(string sys = "/sys", string proc = "/proc")
         };
     }
 
+    /// <summary>Whether the kernel has a block device of a number: what is mounted may have lost its own.</summary>
+    /// <param name="number"><c>major:minor</c>.</param>
+    internal bool Knows(string number) => Directory.Exists(System.IO.Path.Combine(sys, "dev/block", number));
+
     /// <summary>Demands that a device is still the one that was meant, for the moment before each write.</summary>
     /// <param name="expected">The device as it was when it was chosen.</param>
     /// <exception cref="StorageException">Another device has its name now, or none, or its size has changed.</exception>

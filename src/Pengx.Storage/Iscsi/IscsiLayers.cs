@@ -148,6 +148,7 @@ public sealed class IscsiLayers : IStorageLayerDriver
 
                 if (order.Layer.MountPoint is { } point)
                 {
+                    IReadOnlyList<StorageStep> format = [];
                     if (order is { Verb: StorageVerb.Create, FileSystem: { } wanted })
                     {
                         if (device is null)
@@ -155,14 +156,14 @@ public sealed class IscsiLayers : IStorageLayerDriver
                             throw new WrongStateException($"What is on unit {Text(target.Lun)} of {target.Name} is not known before it is attached: attach it without a mount point first, and format it as local storage on its device.");
                         }
 
-                        steps.AddRange(await _fileSystems.WipeAndFormatAsync(_devices.Inspect(device), wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false));
+                        format = await _fileSystems.WipeAndFormatAsync(_devices.Inspect(device), wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false);
                     }
 
-                    if (device is null || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device))
+                    if (device is null || format.Count > 0 || !_fileSystems.IsAt(point, device))
                     {
                         var there = device ?? ByPath(target);
                         StorageCondition appears = new($"there is a device {there}", _ => Task.FromResult(_devices.Find(there) is null ? "there is none" : null)) { Within = s_udevTimeout };
-                        steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem, order.Layer.Uuid).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
+                        steps.AddRange(_fileSystems.MakeAndMount(there, point, order.Layer.FileSystem, order.Layer.Uuid, format).Select(step => step.Action is ToolAction ? step with { Before = [appears, .. step.Before] } : step));
                     }
                 }
 
@@ -191,9 +192,12 @@ public sealed class IscsiLayers : IStorageLayerDriver
             return new(layer, ByPath(target), false) { Warnings = [$"This host is logged in, but there is no unit {Text(target.Lun)}."] };
         }
 
-        var mounted = layer.MountPoint is not { } point || _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
-        StorageLayerState found = new(layer with { Size = SizeOf(device) }, ByPath(target), mounted);
-        return !Answers(session) ? found with { Warnings = [$"The session is {Read(session, "state")}: the target does not answer."] }
+        var other = layer.MountPoint is null ? Differs(device, layer.Uuid) : null;
+        StorageLayerState found = new(layer with { Size = SizeOf(device) }, ByPath(target), layer.MountPoint is { } point ? _fileSystems.IsAt(point, device) : other is null)
+        {
+            Warnings = other is null ? [] : [$"Another unit has got the layer's number: {other}."],
+        };
+        return !Answers(session) ? found with { Warnings = [.. found.Warnings, $"The session is {Read(session, "state")}: the target does not answer."] }
             : layer.MountPoint is null ? found with { Layer = found.Layer with { Uuid = layer.Uuid ?? WwidOf(device) } }
             : await _fileSystems.IdentifiedAsync(found, device, layer.FileSystem, cancellationToken).ConfigureAwait(false);
     }
@@ -309,14 +313,14 @@ public sealed class IscsiLayers : IStorageLayerDriver
     // A session that is closed while its device is in use spins in the kernel: the device goes first.
     private IEnumerable<StorageStep> Leave(StorageOrder order, Target target, string? session, string? device)
     {
+        foreach (var step in order.Layer.MountPoint is { } point ? _fileSystems.Leave(point, device, order.Layer.Name) : [])
+        {
+            yield return step;
+        }
+
         if (device is not null)
         {
             var found = _devices.Find(device);
-            if (order.Layer.MountPoint is { } point && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device))
-            {
-                yield return _fileSystems.Unmount(device, point);
-            }
-
             var file = Path.Combine(_options.Sys, "block", Path.GetFileName(device), "device/delete");
             yield return new()
             {

@@ -11,6 +11,7 @@ public sealed class LocalLayers : IStorageLayerDriver
     private readonly FormatGuard _formats;
     private readonly DeviceGuard _devices = new();
     private readonly FileSystemSteps _fileSystems;
+    private readonly PathProbe _paths;
     private readonly LayerExecution _execution;
 
     /// <summary>Makes a driver.</summary>
@@ -24,6 +25,7 @@ public sealed class LocalLayers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(runner);
         _formats = new(runner, _devices, formatOptions);
         _fileSystems = new(_formats, _devices);
+        _paths = new(runner);
         _execution = new(runner, leaseDirectory, timeProvider, logger);
     }
 
@@ -40,7 +42,7 @@ public sealed class LocalLayers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(order);
         LayerExecution.DemandServed(this, order);
         var point = order.Layer.MountPoint ?? throw new InvalidFieldException("mount_point", null, "local storage has one.");
-        return order.Layer.DeviceId is { } device ? PlanDeviceAsync(order, device, point, cancellationToken) : Task.FromResult(PlanDirectory(order, point));
+        return order.Layer.DeviceId is { } device ? PlanDeviceAsync(order, device, point, cancellationToken) : PlanDirectoryAsync(order, point, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -54,7 +56,16 @@ public sealed class LocalLayers : IStorageLayerDriver
 
         if (layer.DeviceId is not { } device)
         {
-            return Directory.Exists(point) ? FileSystemSteps.Measured(layer, point, point, attached: true) : null;
+            try
+            {
+                return await _paths.IsDirectoryAsync(point, cancellationToken).ConfigureAwait(false)
+                    ? await _paths.MeasuredAsync(layer, point, point, cancellationToken).ConfigureAwait(false)
+                    : null;
+            }
+            catch (UnavailableException error)
+            {
+                return new(layer, point, true) { Warnings = [error.Message] };
+            }
         }
 
         if (_devices.Find(device) is not { } found)
@@ -62,19 +73,19 @@ public sealed class LocalLayers : IStorageLayerDriver
             return null;
         }
 
-        var mounted = _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
-        return mounted
-            ? await _fileSystems.IdentifiedAsync(FileSystemSteps.Measured(layer, device, point, attached: true), device, layer.FileSystem, cancellationToken).ConfigureAwait(false)
+        return _fileSystems.IsAt(point, device)
+            ? await _fileSystems.IdentifiedAsync(await _paths.MeasuredAsync(layer, device, point, cancellationToken).ConfigureAwait(false), device, layer.FileSystem, cancellationToken).ConfigureAwait(false)
             : new(layer with { Size = found.Size }, device, false);
     }
 
-    private static StoragePlan PlanDirectory(StorageOrder order, string point)
+    private async Task<StoragePlan> PlanDirectoryAsync(StorageOrder order, string point, CancellationToken cancellationToken)
     {
+        var isThere = await _paths.IsDirectoryAsync(point, cancellationToken).ConfigureAwait(false);
         switch (order.Verb)
         {
-            case StorageVerb.Create or StorageVerb.Attach when !Directory.Exists(point):
+            case StorageVerb.Create or StorageVerb.Attach when !isThere:
                 return LayerExecution.Plan($"{order.Verb} the directory {point}", FileSystemSteps.MakeDirectory(point));
-            case StorageVerb.Delete when Directory.Exists(point):
+            case StorageVerb.Delete when isThere:
                 if (Directory.EnumerateFileSystemEntries(point).Any())
                 {
                     throw new InUseException($"The directory {point} is not empty; what is in it is not deleted here.");
@@ -90,7 +101,7 @@ public sealed class LocalLayers : IStorageLayerDriver
     {
         var title = $"{order.Verb} {device} at {point}";
         var found = _devices.Find(device);
-        var isMounted = found is not null && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
+        var isMounted = found is not null && _fileSystems.IsAt(point, device);
         var type = order.Layer.FileSystem ?? order.FileSystem;
 
         // What is not made yet, or was wiped by an earlier run, is known by nothing.
@@ -111,20 +122,17 @@ public sealed class LocalLayers : IStorageLayerDriver
                     throw new InUseException($"The device {device} is used by {string.Join(", ", there.Users)}.");
                 }
 
-                List<StorageStep> steps = [];
-                if (order is { Verb: StorageVerb.Create, FileSystem: { } wanted })
+                var format = order is { Verb: StorageVerb.Create, FileSystem: { } wanted }
+                    ? await _fileSystems.WipeAndFormatAsync(there, wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false)
+                    : [];
+                return LayerExecution.Plan(title, [.. _fileSystems.MakeAndMount(device, point, type, order.Layer.Uuid, format)]);
+            case StorageVerb.Detach:
+                return LayerExecution.Plan(title, _fileSystems.Leave(point, device, order.Layer.Name));
+            case StorageVerb.Delete:
+                List<StorageStep> last = [.. _fileSystems.Leave(point, device, order.Layer.Name)];
+                if (isLeft && found is not null && order.Layer.FileSystem is { } signature)
                 {
-                    steps.AddRange(await _fileSystems.WipeAndFormatAsync(there, wanted, order.Layer.Uuid, order.Consent, cancellationToken).ConfigureAwait(false));
-                }
-
-                steps.AddRange(_fileSystems.MakeAndMount(device, point, type, order.Layer.Uuid));
-                return LayerExecution.Plan(title, [.. steps]);
-            case StorageVerb.Detach when isMounted:
-                return LayerExecution.Plan(title, _fileSystems.Unmount(device, point));
-            case StorageVerb.Delete when found is not null:
-                StorageStep[] last = order.Layer.FileSystem is not { } signature ? [] :
-                [
-                    new()
+                    last.Add(new()
                     {
                         Description = $"Wipe the {signature} file system off {device}",
                         Action = ToolAction.Of("wipefs", "--all", device),
@@ -132,9 +140,10 @@ public sealed class LocalLayers : IStorageLayerDriver
                         NoReturn = true,
                         Before = [_devices.IsStill(found), _devices.IsUnused(found), _formats.Holds(device, signature, order.Layer.Uuid)],
                         After = _formats.HoldsNothing(found),
-                    },
-                ];
-                return LayerExecution.Plan(title, [.. isMounted ? [_fileSystems.Unmount(device, point)] : Array.Empty<StorageStep>(), .. isLeft ? last : []]);
+                    });
+                }
+
+                return LayerExecution.Plan(title, last);
             default:
                 return LayerExecution.Plan(title);
         }

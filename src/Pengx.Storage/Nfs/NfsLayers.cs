@@ -38,8 +38,8 @@ public sealed class NfsLayers : IStorageLayerDriver
     // The words for ESTALE: the server does not know the mount any more, so nothing that waits there can go on.
     private const string StaleHandle = "Stale file handle";
 
-    private readonly IProcessRunner _runner;
     private readonly NfsOptions _options;
+    private readonly PathProbe _paths;
     private readonly FileSystemSteps _fileSystems;
     private readonly LayerExecution _execution;
 
@@ -52,8 +52,8 @@ public sealed class NfsLayers : IStorageLayerDriver
     public NfsLayers(IProcessRunner runner, NfsOptions? options = null, string leaseDirectory = "/run/pengx/leases", TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null)
     {
         ArgumentNullException.ThrowIfNull(runner);
-        _runner = runner;
         _options = options ?? new();
+        _paths = new(runner, _options.Timeout);
         _fileSystems = new(new FormatGuard(runner), new DeviceGuard(), _options.MountInfo);
         _execution = new(runner, leaseDirectory, timeProvider, logger);
     }
@@ -83,7 +83,7 @@ public sealed class NfsLayers : IStorageLayerDriver
             case StorageVerb.Create or StorageVerb.Attach when mount is null:
                 await DemandAnswerAsync(target, order.Layer.MountOptions ?? _options.MountOptions, cancellationToken).ConfigureAwait(false);
                 return LayerExecution.Plan(title, [.. _fileSystems.MakePoint(point), Mount(order.Layer, target, point)]);
-            case StorageVerb.Create or StorageVerb.Attach when await StaleAsync(point, cancellationToken).ConfigureAwait(false) is { } stale:
+            case StorageVerb.Create or StorageVerb.Attach when await _paths.FindFaultAsync(point, cancellationToken).ConfigureAwait(false) is { } stale:
                 if (!stale.Contains(StaleHandle, StringComparison.Ordinal))
                 {
                     throw new UnavailableException($"The NFS server of {point} does not answer ({stale}). The mount stays: what waits for the server goes on when it is back. Detach the layer to give it up.");
@@ -94,7 +94,7 @@ public sealed class NfsLayers : IStorageLayerDriver
                     Warnings = [$"What is mounted at {point} does not answer ({stale}): it is taken off and mounted anew; what has files open there keeps its errors."],
                 };
             case StorageVerb.Detach or StorageVerb.Delete when mount is not null:
-                var away = await StaleAsync(point, cancellationToken).ConfigureAwait(false);
+                var away = await _paths.FindFaultAsync(point, cancellationToken).ConfigureAwait(false);
                 return LayerExecution.Plan(title, [Unmount(target, point, lazy: away is not null), .. order.Verb == StorageVerb.Delete ? [FileSystemSteps.RemoveDirectory(point)] : Array.Empty<StorageStep>()]) with
                 {
                     Warnings = away is null ? [] : [$"The server does not answer ({away}): the mount is taken off at once, and ends when nothing uses it any more."],
@@ -121,22 +121,9 @@ public sealed class NfsLayers : IStorageLayerDriver
             return new(layer, target, false) { Warnings = [$"{mount.Source} ({mount.Type}) is mounted at {point}."] };
         }
 
-        // What asks a dead server's mount hangs in the kernel: programs ask, which can be ended.
-        if (await StaleAsync(point, cancellationToken).ConfigureAwait(false) is { } stale)
-        {
-            return NotAnswering(stale);
-        }
-
-        var result = await TryAsync(new() { FileName = "stat", Arguments = ["--file-system", "--format=%S %b %a", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false);
-        if (result.Output is not { } output || output.Trim().Split(' ') is not [var block, var blocks, var free])
-        {
-            return NotAnswering(result.Error);
-        }
-
-        var unit = long.Parse(block, CultureInfo.InvariantCulture);
-        return new(layer with { Size = new(unit * long.Parse(blocks, CultureInfo.InvariantCulture)), Free = new(unit * long.Parse(free, CultureInfo.InvariantCulture)) }, target, true);
-
-        StorageLayerState NotAnswering(string? why) => new(layer, target, true) { Warnings = [$"The server does not answer: {why}."] };
+        return await _paths.FindFaultAsync(point, cancellationToken).ConfigureAwait(false) is { } stale
+            ? new(layer, target, true) { Warnings = [$"The server does not answer: {stale}."] }
+            : await _paths.MeasuredAsync(layer, target, point, cancellationToken).ConfigureAwait(false);
     }
 
     private StorageStep Mount(StorageLayer layer, string target, string point) => new()
@@ -162,23 +149,6 @@ public sealed class NfsLayers : IStorageLayerDriver
         _fileSystems.Find(point) is not { } mount ? "nothing is mounted there" : IsOurs(mount, target) ? null : $"{mount.Source} ({mount.Type}) is mounted there"));
 
     private static bool IsOurs(Mount mount, string target) => mount.Type is "nfs" or "nfs4" && (mount.Source == target || mount.Source.TrimEnd('/') == target.TrimEnd('/'));
-
-    /// <summary>Why a mount does not answer; <see langword="null"/> when it does. The server is asked, and not the kernel's cache, which
-    /// would do for a number that never changes; and about the directory, as the file system's figures are told for a stale one, too.</summary>
-    private async Task<string?> StaleAsync(string point, CancellationToken cancellationToken) =>
-        (await TryAsync(new() { FileName = "stat", Arguments = ["--cached=never", "--format=%i %Z %s", "--", point], Timeout = _options.Timeout }, cancellationToken).ConfigureAwait(false)).Error;
-
-    private async Task<(string? Output, string? Error)> TryAsync(ProcessCommand command, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return ((await _runner.RunAsync(command, cancellationToken).ConfigureAwait(false)).EnsureSuccess().Output, null);
-        }
-        catch (ProcessFailedException error)
-        {
-            return (null, error.Message.TrimEnd('.'));
-        }
-    }
 
     private async Task DemandAnswerAsync(string target, string options, CancellationToken cancellationToken)
     {

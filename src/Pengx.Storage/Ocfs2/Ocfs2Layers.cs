@@ -42,6 +42,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
     private readonly DeviceGuard _devices = new();
     private readonly FormatGuard _formats;
     private readonly FileSystemSteps _fileSystems;
+    private readonly PathProbe _paths;
     private readonly LayerExecution _execution;
 
     /// <summary>Makes a driver.</summary>
@@ -57,6 +58,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         _options = options ?? new();
         _formats = new(runner, _devices);
         _fileSystems = new(_formats, _devices);
+        _paths = new(runner);
         _execution = new(runner, leaseDirectory, timeProvider, logger);
     }
 
@@ -121,7 +123,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         var (path, point) = Demand(order.Layer);
         var title = $"{order.Verb} OCFS2 on {path} at {point}";
         var device = _devices.Find(path);
-        var isMounted = device is not null && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(path);
+        var isMounted = device is not null && _fileSystems.IsAt(point, path);
         if (device is not null && (isMounted || order.Verb != StorageVerb.Create) && order.Verb != StorageVerb.Detach)
         {
             await _fileSystems.DemandKnownAsync(path, order.Layer, Type, cancellationToken).ConfigureAwait(false);
@@ -140,7 +142,7 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
 
                 var probe = await _formats.ProbeAsync(there, cancellationToken).ConfigureAwait(false);
                 var isOcfs2 = probe is { Content: DeviceContent.Known } && probe.Text.Split(' ')[0] == Type;
-                List<StorageStep> steps = [.. (await PlanClusterAsync(order.Nodes, cancellationToken).ConfigureAwait(false)).Steps, .. LoadSteps(), Online()];
+                List<StorageStep> steps = [.. (await PlanClusterAsync(order.Nodes, cancellationToken).ConfigureAwait(false)).Steps, .. LoadSteps(), Online(), .. _fileSystems.MakePoint(point)];
                 if (!isOcfs2)
                 {
                     if (order.Verb == StorageVerb.Attach)
@@ -149,17 +151,17 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
                     }
 
                     await _formats.DemandFormattableAsync(there, order.Consent, cancellationToken).ConfigureAwait(false);
-                    steps.Add(Format(there, order));
+                    steps.Add(Format(there, point, order));
                 }
 
-                steps.AddRange(_fileSystems.MakeAndMount(path, point, null).Select(step => step.Action is ToolAction ? Mount(path, point, order.Layer.Uuid, step) : step));
+                steps.Add(Mount(path, point, order.Layer.Uuid));
                 return LayerExecution.Plan(title, [.. steps]) with { Warnings = isOcfs2 ? [$"{path} holds '{probe.Text}' already, made by another node; it is used as it is."] : [] };
-            case StorageVerb.Detach when isMounted:
-                return LayerExecution.Plan(title, _fileSystems.Unmount(path, point));
+            case StorageVerb.Detach:
+                return LayerExecution.Plan(title, _fileSystems.Leave(point, path, order.Layer.Name));
 
             // Other nodes may use the volume: what is on it stays.
             case StorageVerb.Delete:
-                return LayerExecution.Plan(title, isMounted ? [_fileSystems.Unmount(path, point)] : []) with { Warnings = [$"What is on {path} stays: other nodes may use it."] };
+                return LayerExecution.Plan(title, _fileSystems.Leave(point, path, order.Layer.Name)) with { Warnings = [$"What is on {path} stays: other nodes may use it."] };
             default:
                 return LayerExecution.Plan(title);
         }
@@ -171,11 +173,11 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         ArgumentNullException.ThrowIfNull(layer);
         var (path, point) = Demand(layer);
         return _devices.Find(path) is not { } device ? null
-            : _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(path) ? new StorageLayerState(layer with { Size = device.Size }, path, false)
-            : await _fileSystems.IdentifiedAsync(FileSystemSteps.Measured(layer, path, point, attached: true), path, Type, cancellationToken).ConfigureAwait(false);
+            : !_fileSystems.IsAt(point, path) ? new StorageLayerState(layer with { Size = device.Size }, path, false)
+            : await _fileSystems.IdentifiedAsync(await _paths.MeasuredAsync(layer, path, point, cancellationToken).ConfigureAwait(false), path, Type, cancellationToken).ConfigureAwait(false);
     }
 
-    private StorageStep Format(BlockDevice device, StorageOrder order) => new()
+    private StorageStep Format(BlockDevice device, string point, StorageOrder order) => new()
     {
         Description = $"Make an OCFS2 file system of cluster {_options.Cluster} on {device.Path}",
         Action = new ToolAction(new ProcessCommand
@@ -190,14 +192,14 @@ public sealed class Ocfs2Layers : IStorageLayerDriver
         }),
         Risk = StorageRisk.Destructive,
         NoReturn = true,
-        Before = [_devices.IsStill(device), _devices.IsUnused(device), _formats.IsFormattable(device, order.Consent)],
+        Before = [_fileSystems.IsEmpty(point), _devices.IsStill(device), _devices.IsUnused(device), _formats.IsFormattable(device, order.Consent)],
         After = _formats.Holds(device.Path, Type),
     };
 
-    private StorageStep Mount(string device, string point, string? uuid, StorageStep step) => step with
+    private StorageStep Mount(string device, string point, string? uuid) => _fileSystems.Mount(device, point, null) with
     {
         Action = ToolAction.Of("mount", "-t", Type, "-o", MountOptions, "--", device, point),
-        Before = [.. step.Before, _formats.Holds(device, Type, uuid)],
+        Before = [_fileSystems.IsEmpty(point), _formats.Holds(device, Type, uuid)],
     };
 
     /// <summary>Loads what the kernel lacks of the cluster's stack, which o2cb reaches through configfs.</summary>

@@ -9,6 +9,9 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
     /// <summary>What is mounted at a directory; the last one, where several lie over each other.</summary>
     public Mount? Find(string point) => MountTable.Read(File.ReadLines(mountInfo)).LastOrDefault(mount => mount.Point == point);
 
+    /// <summary>Whether a device is what is mounted at a directory.</summary>
+    public bool IsAt(string point, string device) => Find(point) is { } mount && mount.Number == Posix.FindDeviceNumber(device);
+
     /// <summary>Makes a file system, with a UUID that was chosen for it where there is one, on a device that is proven blank, or whose
     /// signature was consented to and wiped before.</summary>
     public StorageStep Format(string device, string type, string? uuid = null, params IReadOnlyList<StorageCondition> before) => new()
@@ -19,7 +22,7 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         Before = [.. before, new($"{device} is blank", async token =>
             await formats.ProbeAsync(devices.Inspect(device), token).ConfigureAwait(false) is { Content: not DeviceContent.Blank } probe ? probe.Text : null)],
         After = formats.Holds(device, type, uuid),
-        Undo = new(ToolAction.Of("wipefs", "--all", device)),
+        Undo = new(ToolAction.Of("wipefs", "--all", device)) { Needed = formats.Holds(device, type, uuid) },
     };
 
     /// <summary>Wipes the signature that was consented to, and makes a file system with the UUID that was chosen for it. One that has
@@ -79,21 +82,33 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         }
     }
 
-    /// <summary>Makes the directory where it is missing, and mounts a device there that holds the file system.</summary>
-    public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type, string? uuid = null)
+    /// <summary>Makes the directory where it is missing, and mounts a device there that holds the file system. The steps that format it come
+    /// between: nothing is destroyed for a directory that cannot be mounted on.</summary>
+    public IEnumerable<StorageStep> MakeAndMount(string device, string point, string? type, string? uuid = null, params IReadOnlyList<StorageStep> format)
     {
-        foreach (var step in MakePoint(DemandPoint(point)))
+        foreach (var step in MakePoint(point))
         {
             yield return step;
+        }
+
+        foreach (var step in format)
+        {
+            yield return step with { Before = [IsEmpty(point), .. step.Before] };
         }
 
         yield return type is null ? Mount(device, point, null) : Mount(device, point, type) with { Before = [IsEmpty(point), formats.Holds(device, type, uuid)] };
     }
 
     /// <summary>Makes a directory to mount on, or closes one that is there: mode 0 tells that nothing is mounted, and
-    /// <see cref="LocalStorage"/> writes nothing there.</summary>
+    /// <see cref="LocalStorage"/> writes nothing there. What is mounted there already is not looked into, as it may not answer.</summary>
+    /// <exception cref="WrongStateException">Something is mounted there.</exception>
     public IEnumerable<StorageStep> MakePoint(string point)
     {
+        if (Find(DemandPoint(point)) is { } mount)
+        {
+            throw Occupied(mount);
+        }
+
         if (!Directory.Exists(point))
         {
             yield return MakeDirectory(point) with
@@ -160,13 +175,6 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         })),
     };
 
-    /// <summary>A layer with what its file system says of its size.</summary>
-    public static StorageLayerState Measured(StorageLayer layer, string name, string point, bool attached)
-    {
-        DriveInfo drive = new(point);
-        return new(layer with { Size = new(drive.TotalSize), Free = new(drive.AvailableFreeSpace) }, name, attached);
-    }
-
     /// <summary>Mounts a device at a directory that must be there and empty, so that nothing is hidden beneath.</summary>
     public StorageStep Mount(string device, string point, string? type, string options = "nosuid,nodev,noexec") => new()
     {
@@ -188,6 +196,30 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         Undo = new(ToolAction.Of("mount", "-o", "nosuid,nodev,noexec", "--", device, point)),
     };
 
+    /// <summary>Unmounts what a layer has mounted at a directory. The mount outlives its device and the device's name: it is left without
+    /// either, too.</summary>
+    /// <param name="point">The directory.</param>
+    /// <param name="device">The layer's device; <see langword="null"/> when there is none now.</param>
+    /// <param name="name">What the layer's device was called when it was attached.</param>
+    /// <exception cref="WrongStateException">Something else is mounted there.</exception>
+    public IReadOnlyList<StorageStep> Leave(string point, string? device, string? name)
+    {
+        if (Find(point) is not { } mount)
+        {
+            return [];
+        }
+
+        // A major number of 0 belongs to what has no device, such as tmpfs and NFS.
+        if (!mount.Number.StartsWith("0:", StringComparison.Ordinal) && !devices.Knows(mount.Number))
+        {
+            return [Unmount(mount.Source, point) with { Undo = null }];
+        }
+
+        return mount.Source == device || mount.Source == name || (device is not null && mount.Number == Posix.FindDeviceNumber(device))
+            ? [Unmount(device ?? mount.Source, point)]
+            : throw Occupied(mount);
+    }
+
     /// <summary>A plan's condition that a device is what is mounted at a directory.</summary>
     public StorageCondition IsMounted(string device, string point) => new($"{device} is mounted at {point}", _ => Task.FromResult(
         Find(point) is not { } mount ? "nothing is mounted there"
@@ -199,6 +231,8 @@ internal sealed class FileSystemSteps(FormatGuard formats, DeviceGuard devices, 
         Find(point) is { } mount ? $"{mount.Source} is mounted there"
         : !Directory.Exists(point) ? "there is no such directory"
         : Directory.EnumerateFileSystemEntries(point).Any() ? "there is something in it" : null));
+
+    private static WrongStateException Occupied(Mount mount) => new($"{mount.Source} ({mount.Type}) is mounted at {mount.Point}.");
 
     private static string DemandPoint(string point) => point.StartsWith('/') && point.Length > 1 && !point.Contains('\0', StringComparison.Ordinal) && !point.Split('/').Any(part => part is "." or "..")
         ? point

@@ -205,7 +205,11 @@ public sealed class IscsiLayersTests : IDisposable
         var raw = (await layers.InspectAsync(Order(StorageVerb.Attach, 3260, Name).Layer, Token))!.Layer;
         Assert.Equal("naa.6001405aaaa", raw.Uuid);
         Assert.Empty((await layers.PlanAsync(new() { Verb = StorageVerb.Attach, Layer = raw }, Token)).Steps);
+        Assert.True((await layers.InspectAsync(raw, Token))!.Attached);
         Lay($"block/{kernel}/device/wwid", "naa.6001405bbbb");
+        var state = (await layers.InspectAsync(raw, Token))!;
+        Assert.Equal((false, "naa.6001405aaaa"), (state.Attached, state.Layer.Uuid));
+        Assert.Equal($"Another unit has got the layer's number: {loop.Path} must be naa.6001405aaaa, but it is naa.6001405bbbb.", Assert.Single(state.Warnings));
 
         // With one, its file system.
         var mounted = raw with { MountPoint = Path.Combine(_directory, "mnt"), FileSystem = "ext4", Uuid = own };
@@ -222,9 +226,38 @@ public sealed class IscsiLayersTests : IDisposable
         Assert.StartsWith("mount -t ext4", (await layers.PlanAsync(create, Token)).Steps[^1].Action.ToString(), StringComparison.Ordinal);
         Assert.DoesNotContain((await layers.PlanAsync(create, Token)).Steps, step => step.Risk == StorageRisk.Destructive);
 
+        // And nothing is destroyed for a directory that cannot be mounted on.
+        Directory.CreateDirectory(mounted.MountPoint!);
+        await File.WriteAllTextAsync(Path.Combine(mounted.MountPoint!, "file"), "content", Token);
+        var failed = await Assert.ThrowsAsync<StoragePlanFailedException>(
+            () => layers.ExecuteAsync(create with { Layer = mounted, Consent = new($"ext4 {other}") }, cancellationToken: Token));
+        Assert.Contains("there is something in it", failed.Message, StringComparison.Ordinal);
+        Assert.Null(await new FormatGuard(new ProcessRunner()).Holds(loop.Path, "ext4", other).VerifyAsync(Token));
+
         // A target that is away is not asked, and can be left.
         Lay("class/iscsi_session/session7/state", "FAILED");
         Assert.NotEmpty((await layers.PlanAsync(new() { Verb = StorageVerb.Delete, Layer = mounted }, Token)).Steps);
+    }
+
+    [Theory]
+    [InlineData(StorageVerb.Detach)]
+    [InlineData(StorageVerb.Delete)]
+    public async Task A_mount_that_outlived_its_session_is_left(StorageVerb verb)
+    {
+        await using var mounted = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(32));
+        var mount = MountTable.FindOf(mounted.Directory, File.ReadLines("/proc/self/mountinfo"))!;
+        IscsiLayers layers = new(new ProcessRunner(), new() { Sys = Sys, NodeDirectory = Path.Combine(_directory, "nodes") }, Leases);
+        var order = Order(verb, 3260, "iqn.2026-11.org.example:vm");
+        order = order with { Layer = order.Layer with { MountPoint = mounted.Directory } };
+
+        // While the kernel has its device, it is that of another layer.
+        Directory.CreateDirectory(Path.Combine(Sys, "dev/block", mount.Number));
+        Assert.Equal($"{mount.Source} (ext4) is mounted at {mounted.Directory}.", (await Assert.ThrowsAsync<WrongStateException>(() => layers.PlanAsync(order, Token))).Message);
+        Directory.Delete(Path.Combine(Sys, "dev/block", mount.Number));
+        Assert.Equal($"umount -- {mounted.Directory}", Assert.Single((await layers.PlanAsync(order, Token)).Steps).Action.ToString());
+        await layers.ExecuteAsync(order, cancellationToken: Token);
+        Assert.NotEqual(mounted.Directory, MountTable.FindOf(mounted.Directory, File.ReadLines("/proc/self/mountinfo"))!.Point);
+        Assert.Empty((await layers.PlanAsync(order, Token)).Steps);
     }
 
     private void Lay(string file, string text)

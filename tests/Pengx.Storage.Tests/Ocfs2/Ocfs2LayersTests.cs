@@ -54,6 +54,11 @@ public sealed class Ocfs2LayersTests : IDisposable
         Assert.Contains(plan.Steps, step => step.Action.ToString()!.StartsWith("mkfs.ocfs2 -x -q -b 4K -C 1M -T vmstore -N 4 -L pengx --cluster-stack=o2cb --cluster-name=pengx", StringComparison.Ordinal) && step.NoReturn);
         Assert.Equal($"mount -t ocfs2 -o nosuid,nodev,noexec,_netdev -- {loop.Path} {_directory}/mnt", plan.Steps[^1].Action.ToString());
 
+        // The directory is looked at first: what is formatted has no way back.
+        var format = plan.Steps.Single(step => step.Risk == StorageRisk.Destructive);
+        Assert.Equal([$"Make the directory {_directory}/mnt", format.Description], plan.Steps.SkipLast(1).TakeLast(2).Select(step => step.Description));
+        Assert.Equal($"{_directory}/mnt is an empty directory with nothing mounted", format.Before[0].Text);
+
         // Data in the way is refused by name.
         await LoopDevice.RunAsync("mkfs.ext4", "-q", loop.Path);
         Assert.Contains("ext4", (await Assert.ThrowsAsync<StorageException>(() => Layers.PlanAsync(order, Token))).Message, StringComparison.Ordinal);
@@ -83,6 +88,37 @@ public sealed class Ocfs2LayersTests : IDisposable
 
         // Deleting leaves what other nodes may use.
         Assert.Empty((await Layers.PlanAsync(order with { Verb = StorageVerb.Delete }, Token)).Steps);
+    }
+
+    [Theory]
+    [InlineData(StorageVerb.Detach)]
+    [InlineData(StorageVerb.Delete)]
+    public async Task A_mount_whose_device_is_gone_is_left_and_that_of_another_one_is_told(StorageVerb verb)
+    {
+        StorageOrder order = new() { Verb = verb, Layer = new() { Id = 1, Pm = PmId.New(), Category = StorageCategory.Ocfs2, DeviceId = "/dev/pengx-gone", MountPoint = Path.Combine(_directory, "mnt") } };
+        Assert.Empty((await Layers.PlanAsync(order, Token)).Steps);
+        await using (var mount = await NamedMount.MountAsync(order.Layer.DeviceId!, order.Layer.MountPoint!))
+        {
+            Assert.Null(await Layers.ExecuteAsync(order, cancellationToken: Token));
+            Assert.False(mount.IsThere);
+        }
+
+        await using var other = await NamedMount.MountAsync("tmpfs", order.Layer.MountPoint!);
+        await Assert.ThrowsAsync<WrongStateException>(() => Layers.PlanAsync(order, Token));
+    }
+
+    [Fact]
+    public async Task A_mount_that_waits_for_a_dead_node_is_told_in_time()
+    {
+        await using var mounted = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(32));
+        var device = MountTable.FindOf(mounted.Directory, System.IO.File.ReadLines("/proc/self/mountinfo"))!.Source;
+        WatchingRunner runner = new() { Before = command => throw ProcessFailedException.TimedOut(command, "") };
+        Ocfs2Layers layers = new(runner, new() { ConfigurationFile = File }, Path.Combine(_directory, "leases"));
+        StorageLayer layer = new() { Id = 1, Pm = PmId.New(), Category = StorageCategory.Ocfs2, DeviceId = device, MountPoint = mounted.Directory, Uuid = Guid.NewGuid().ToString() };
+        var state = (await layers.InspectAsync(layer, Token))!;
+        Assert.True(state.Attached);
+        Assert.StartsWith($"{mounted.Directory} does not answer: ", Assert.Single(state.Warnings), StringComparison.Ordinal);
+        Assert.StartsWith("stat --file-system", Assert.Single(runner.Commands), StringComparison.Ordinal);
     }
 
     private static Ocfs2Node Node(int number) => new() { Id = number + 1, Storage = 1, Pm = PmId.New(), Number = number, PeerName = $"host{number}", PeerIp = IPAddress.Parse($"192.0.2.{number}") };
