@@ -21,6 +21,9 @@ public sealed class FibreChannelOptions
 /// an error. Where multipath has made one device of the paths, that is the layer's device. Safe to use from many threads.</remarks>
 public sealed class FibreChannelLayers : IStorageLayerDriver
 {
+    private const string Naa = "naa.";
+
+    private readonly IProcessRunner _runner;
     private readonly FibreChannelOptions _options;
     private readonly DeviceGuard _devices;
     private readonly FileSystemSteps _fileSystems;
@@ -35,6 +38,7 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
     public FibreChannelLayers(IProcessRunner runner, FibreChannelOptions? options = null, string leaseDirectory = "/run/pengx/leases", TimeProvider? timeProvider = null, ILogger<StoragePlanExecutor>? logger = null)
     {
         ArgumentNullException.ThrowIfNull(runner);
+        _runner = runner;
         _options = options ?? new();
         _devices = new(_options.Sys);
         _fileSystems = new(new FormatGuard(runner, _devices), _devices);
@@ -62,6 +66,8 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
         var title = $"{order.Verb} unit {Text(lun)} of FC target {target}";
         var ports = Ports(target);
         var paths = Paths(ports, lun);
+        var map = MapOf(paths, order.Layer);
+        var device = DeviceOf(paths, map);
         var isKnown = IsKnown(order.Layer, target, lun);
         if (order.Verb is StorageVerb.Attach or StorageVerb.Delete or StorageVerb.Resize && Differs(order.Layer, paths) is { } other)
         {
@@ -77,41 +83,41 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
                 }
 
                 List<StorageStep> steps = [.. ports.Where(port => paths.All(path => path.Host != port.Host)).Select(port => Scan(port, target, lun, order.Layer))];
-                if (order.Layer.MountPoint is { } point && (DeviceOf(paths) is not { } device || _fileSystems.Find(point)?.Number != Posix.FindDeviceNumber(device)))
+                if (order.Layer.MountPoint is { } point && (device is null || !_fileSystems.IsAt(point, device)))
                 {
-                    steps.AddRange(_fileSystems.MakeAndMount(DeviceOf(paths) ?? throw new WrongStateException($"The unit has no device yet: attach it without a mount point first."), point, order.Layer.FileSystem)
+                    steps.AddRange(_fileSystems.MakeAndMount(device ?? throw new WrongStateException($"The unit has no device yet: attach it without a mount point first."), point, order.Layer.FileSystem)
                         .Select(step => step.Action is ToolAction ? step with { Before = [isKnown, .. step.Before] } : step));
                 }
 
                 return Task.FromResult(LayerExecution.Plan(title, [.. steps]));
             case StorageVerb.Detach or StorageVerb.Delete:
-                List<StorageStep> last = [];
-                if (order.Layer.MountPoint is { } mounted && DeviceOf(paths) is { } used && _fileSystems.Find(mounted)?.Number == Posix.FindDeviceNumber(used))
+                var isCutOff = map is not null && paths.All(path => path.State is "offline" or "transport-offline");
+                List<StorageStep> last = [.. isCutOff ? [GiveUp(map!)] : Array.Empty<StorageStep>()];
+                if (order.Layer.MountPoint is { } mounted)
                 {
-                    last.Add(_fileSystems.Unmount(used, mounted));
+                    last.AddRange(_fileSystems.Leave(mounted, device, order.Layer.Name));
                 }
 
-                if (Multipath(paths) is { } map)
+                if (map is not null)
                 {
                     last.Add(new()
                     {
-                        Description = $"Take the multipath device {map} apart",
-                        Action = ToolAction.Of("multipath", "-f", map),
+                        Description = $"Take the multipath device {map.Name} apart",
+                        Action = ToolAction.Of("multipath", "-f", map.Name),
                         Risk = StorageRisk.Reversible,
-                        After = new($"no device holds the paths of unit {Text(lun)}", _ => Task.FromResult(Multipath(Paths(Ports(target), lun)) is { } still ? $"{still} does" : null)) { Within = TimeSpan.FromSeconds(10) },
+                        After = new($"no device holds the paths of unit {Text(lun)}", _ => Task.FromResult(MapOf(Paths(Ports(target), lun), order.Layer) is { } still ? $"{still.Name} does" : null)) { Within = TimeSpan.FromSeconds(10) },
                     });
                 }
 
                 last.AddRange(paths.Select(Drop));
-                return Task.FromResult(LayerExecution.Plan(title, [.. last]));
-            default:
-                return Task.FromResult(LayerExecution.Plan(title, [.. paths.Select(path => new StorageStep
+                return Task.FromResult(LayerExecution.Plan(title, last) with
                 {
-                    Description = $"Take over the size that {path.Device} has now",
-                    Action = new NativeAction($"write 1 into {path.Directory}/rescan", token => File.WriteAllTextAsync(Path.Combine(path.Directory, "rescan"), "1", token)),
-                    Risk = StorageRisk.Reversible,
-                    After = new($"{path.Device} has a size", _ => Task.FromResult(SizeOf(path).Bytes > 0 ? null : "it has none")),
-                })]));
+                    Warnings = isCutOff ? [$"No path leads to unit {Text(lun)} any more: what was not written into it yet is lost."] : [],
+                });
+            default:
+                return paths.Count == 0
+                    ? throw new WrongStateException($"Unit {Text(lun)} of FC target {target} is not attached; attach it first.")
+                    : Task.FromResult(LayerExecution.Plan(title, [.. paths.Select(Rescan), .. map is null ? Array.Empty<StorageStep>() : [Grow(map, paths)]]));
         }
     }
 
@@ -140,9 +146,10 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
             warnings.Add($"Unit {Text(lun)} was {known}, and is {string.Join(", ", wwids)} now: another unit has got its number.");
         }
 
-        var device = DeviceOf(paths)!;
-        var mounted = layer.MountPoint is not { } point || _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(device);
-        return Task.FromResult<StorageLayerState?>(new(layer with { Uuid = layer.Uuid ?? wwids[0], Size = SizeOf(paths[0]) }, device, mounted && wwids.Count == 1 && (layer.Uuid is null || wwids[0] == layer.Uuid)) { Warnings = warnings });
+        var map = MapOf(paths, layer);
+        var device = DeviceOf(paths, map)!;
+        var mounted = layer.MountPoint is not { } point || _fileSystems.IsAt(point, device);
+        return Task.FromResult<StorageLayerState?>(new(layer with { Uuid = layer.Uuid ?? wwids[0], Size = SizeOf(map?.Kernel ?? paths[0].Kernel) }, device, mounted && wwids.Count == 1 && (layer.Uuid is null || wwids[0] == layer.Uuid)) { Warnings = warnings });
     }
 
     /// <summary>A plan's condition that a unit is the one that the layer is known by.</summary>
@@ -174,6 +181,37 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
                 : _devices.Find(path.Device) is { Users: { Count: > 0 } users } ? $"it is used by {string.Join(", ", users)}" : null)),
         ],
         After = new($"there is no {path.Device}", _ => Task.FromResult(Directory.Exists(Path.Combine(path.Directory, "block")) ? "there is" : null)) { Within = TimeSpan.FromSeconds(30) },
+    };
+
+    private StorageStep Rescan(FcPath path) => new()
+    {
+        Description = $"Take over the size that {path.Device} has now",
+        Action = new NativeAction($"write 1 into {path.Directory}/rescan", token => File.WriteAllTextAsync(Path.Combine(path.Directory, "rescan"), "1", token)),
+        Risk = StorageRisk.Reversible,
+        After = new($"{path.Device} has a size", _ => Task.FromResult(SizeOf(path.Kernel).Bytes > 0 ? null : "it has none")),
+    };
+
+    private StorageStep Grow(Map map, List<FcPath> paths) => new()
+    {
+        Description = $"Take over the size that the paths of {map.Name} have now",
+        Action = ToolAction.Of("multipathd", "resize", "map", map.Name),
+        Risk = StorageRisk.Reversible,
+        After = new($"{map.Name} has the size of its paths", _ => Task.FromResult(
+            paths.Find(path => SizeOf(path.Kernel) != SizeOf(map.Kernel)) is { } other ? $"it has {SizeOf(map.Kernel)}, and {other.Device} has {SizeOf(other.Kernel)}" : null)) { Within = TimeSpan.FromSeconds(10) },
+    };
+
+    /// <summary>Ends the waiting for a path that may never come: an unmount would hang in it. Where one does come, multipathd sets anew
+    /// whether the device waits.</summary>
+    private StorageStep GiveUp(Map map) => new()
+    {
+        Description = $"Let fail what waits for a path of {map.Name}",
+        Action = ToolAction.Of("dmsetup", "message", map.Name, "0", "fail_if_no_path"),
+        Risk = StorageRisk.Destructive,
+        After = new($"nothing waits for a path of {map.Name}", async token =>
+        {
+            var table = (await _runner.RunAsync(new() { FileName = "dmsetup", Arguments = ["table", map.Name] }, token).ConfigureAwait(false)).EnsureSuccess().Output;
+            return table.Split(' ').Contains("queue_if_no_path") ? "it is set to wait" : null;
+        }),
     };
 
     /// <summary>Where this host's ports see a target: <c>class/fc_remote_ports/rport-H:C-N</c>.</summary>
@@ -211,31 +249,32 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
         return paths;
     }
 
-    private string? DeviceOf(List<FcPath> paths) => Multipath(paths) is { } map ? $"/dev/mapper/{map}" : paths.Count > 0 ? paths[0].Device : null;
+    private static string? DeviceOf(List<FcPath> paths, Map? map) => map?.Device ?? (paths.Count > 0 ? paths[0].Device : null);
 
-    /// <summary>The name of the multipath device on top of the paths; <see langword="null"/> when there is none.</summary>
-    private string? Multipath(List<FcPath> paths)
+    /// <summary>The multipath device on top of the paths, or the one that is left of the layer when all of them are gone;
+    /// <see langword="null"/> when there is none.</summary>
+    private Map? MapOf(List<FcPath> paths, StorageLayer layer) =>
+        paths.SelectMany(Holders).Select(FindMap).FirstOrDefault(map => map is not null)
+        ?? NamesIn(Path.Combine(_options.Sys, "block")).Select(FindMap).FirstOrDefault(map => map is not null && IsOf(map, layer));
+
+    // A map's UUID ends with the digits of the WWID, wherever multipath was told to take it from; by a name alone it may be another unit's.
+    private static bool IsOf(Map map, StorageLayer layer) => layer.Uuid is { } wwid && wwid.StartsWith(Naa, StringComparison.Ordinal)
+        ? map.Uuid.EndsWith(wwid[Naa.Length..], StringComparison.OrdinalIgnoreCase)
+        : layer.Name == map.Device;
+
+    private Map? FindMap(string kernel)
     {
-        foreach (var holder in paths.SelectMany(Holders))
-        {
-            var map = Path.Combine(_options.Sys, "block", holder, "dm");
-            if (Read(map, "uuid")?.StartsWith("mpath-", StringComparison.Ordinal) == true && Read(map, "name") is { } name)
-            {
-                return name;
-            }
-        }
-
-        return null;
+        var directory = Path.Combine(_options.Sys, "block", kernel, "dm");
+        return Read(directory, "uuid") is { } uuid && uuid.StartsWith("mpath-", StringComparison.Ordinal) && Read(directory, "name") is { } name ? new(name, uuid, kernel) : null;
     }
 
-    private IEnumerable<string> Holders(FcPath path)
-    {
-        var holders = Path.Combine(_options.Sys, "block", Path.GetFileName(path.Device), "holders");
-        return Directory.Exists(holders) ? Directory.EnumerateFileSystemEntries(holders).Select(entry => Path.GetFileName(entry)) : [];
-    }
+    private IEnumerable<string> Holders(FcPath path) => NamesIn(Path.Combine(_options.Sys, "block", path.Kernel, "holders"));
 
-    private DataSize SizeOf(FcPath path) =>
-        new(long.TryParse(Read(Path.Combine(_options.Sys, "block", Path.GetFileName(path.Device)), "size"), NumberStyles.None, CultureInfo.InvariantCulture, out var sectors) ? sectors * 512 : 0);
+    private static IEnumerable<string> NamesIn(string directory) =>
+        Directory.Exists(directory) ? Directory.EnumerateFileSystemEntries(directory).Select(entry => Path.GetFileName(entry)) : [];
+
+    private DataSize SizeOf(string kernel) =>
+        new(long.TryParse(Read(Path.Combine(_options.Sys, "block", kernel), "size"), NumberStyles.None, CultureInfo.InvariantCulture, out var sectors) ? sectors * 512 : 0);
 
     private string HostsText()
     {
@@ -267,5 +306,14 @@ public sealed class FibreChannelLayers : IStorageLayerDriver
 
     private sealed record Port(int Host, int Channel, int Id);
 
-    private sealed record FcPath(int Host, string Directory, string Device, string Wwid, string? State);
+    private sealed record FcPath(int Host, string Directory, string Device, string Wwid, string? State)
+    {
+        public string Kernel => Path.GetFileName(Device);
+    }
+
+    /// <summary>A multipath device: its name, what device-mapper knows it by, and the kernel's name for it.</summary>
+    private sealed record Map(string Name, string Uuid, string Kernel)
+    {
+        public string Device => $"/dev/mapper/{Name}";
+    }
 }

@@ -72,8 +72,7 @@ public sealed class FibreChannelLayersTests : IDisposable
         LayPath(3, "sdpx");
         LayPath(4, "sdpy");
         Lay("block/sdpx/holders/dm-7", "");
-        Lay("block/dm-7/dm/uuid", "mpath-36001405aaaa");
-        Lay("block/dm-7/dm/name", "vmstore");
+        LayMap();
         Assert.Equal("/dev/mapper/vmstore", (await Layers.InspectAsync(Order(StorageVerb.Create).Layer, Token))!.Name);
         var plan = await Layers.PlanAsync(Order(StorageVerb.Detach), Token);
         Assert.Equal(
@@ -85,6 +84,80 @@ public sealed class FibreChannelLayersTests : IDisposable
         Assert.Equal("dm-7 is", held);
         LayPath(3, "sdpx", "naa.6001405bbbb");
         Assert.Equal("it is naa.6001405bbbb now", await plan.Steps[1].Before[0].VerifyAsync(Token));
+    }
+
+    [Theory]
+    [InlineData(StorageVerb.Detach)]
+    [InlineData(StorageVerb.Delete)]
+    public async Task A_mount_and_a_map_without_any_path_are_left_and_not_waited_for(StorageVerb verb)
+    {
+        var point = Path.Combine(_sys, "mnt");
+        var layer = Order(verb).Layer with { Name = "/dev/mapper/vmstore", Uuid = "naa.6001405aaaa", MountPoint = point };
+        StorageOrder order = new() { Verb = verb, Layer = layer };
+        await using var mount = await NamedMount.MountAsync("/dev/mapper/vmstore", point);
+        LayMap();
+        var waits = "queue_if_no_path";
+        WatchingRunner runner = new();
+        runner.Before = command =>
+        {
+            switch (command.FileName)
+            {
+                case "umount":
+                    return null;
+                case "multipath":
+                    Directory.Delete(Path.Combine(_sys, "block/dm-7"), recursive: true);
+                    break;
+            }
+
+            return new(command, 0, command.Arguments[0] == "table" ? $"0 102400 multipath 1 {waits} 1 alua 0 0\n" : "", "");
+        };
+        FibreChannelLayers layers = new(runner, new() { Sys = _sys }, Path.Combine(_sys, "leases"));
+
+        // As long as it would wait for a path, so would the unmount.
+        var failed = await Assert.ThrowsAsync<StoragePlanFailedException>(() => layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Contains("it is set to wait", failed.Message, StringComparison.Ordinal);
+        Assert.True(mount.IsThere);
+        waits = "retain_attached_hw_handler";
+        runner.Commands.Clear();
+        Assert.Contains("what was not written into it yet is lost", Assert.Single((await layers.PlanAsync(order, Token)).Warnings), StringComparison.Ordinal);
+        Assert.Null(await layers.ExecuteAsync(order, cancellationToken: Token));
+        Assert.Equal(["dmsetup message vmstore 0 fail_if_no_path", "dmsetup table vmstore", $"umount -- {point}", "multipath -f vmstore"], runner.Commands);
+        Assert.False(mount.IsThere);
+        Assert.Empty((await layers.PlanAsync(order, Token)).Steps);
+
+        // A map that only has the name is another unit's.
+        LayMap("mpath-36001405bbbb");
+        Assert.Empty((await layers.PlanAsync(order, Token)).Steps);
+        Assert.Equal("multipath -f vmstore", (await layers.PlanAsync(order with { Layer = layer with { Uuid = null } }, Token)).Steps[^1].Action.ToString());
+    }
+
+    [Fact]
+    public async Task A_unit_that_has_grown_is_taken_over_by_its_paths_and_their_map()
+    {
+        LayPorts();
+        var order = Order(StorageVerb.Resize);
+        Assert.Equal($"Unit 5 of FC target {Target} is not attached; attach it first.", (await Assert.ThrowsAsync<WrongStateException>(() => Layers.PlanAsync(order, Token))).Message);
+        LayPath(3, "sdpx");
+        Assert.Equal([$"write 1 into {_sys}/class/scsi_device/3:0:2:5/device/rescan"], (await Layers.PlanAsync(order, Token)).Steps.Select(step => step.Action.ToString()));
+        Lay("block/sdpx/holders/dm-7", "");
+        LayMap();
+        Lay("block/dm-7/size", "51200");
+        Assert.Equal(DataSize.FromMiB(25), (await Layers.InspectAsync(order.Layer, Token))!.Layer.Size);
+        var grow = (await Layers.PlanAsync(order, Token)).Steps[^1];
+        Assert.Equal("multipathd resize map vmstore", grow.Action.ToString());
+        Assert.StartsWith("it has 25 MiB, and /dev/sdpx has 50 MiB", await grow.After.VerifyAsync(Token), StringComparison.Ordinal);
+
+        WatchingRunner runner = new()
+        {
+            Before = command =>
+            {
+                Lay("block/dm-7/size", "102400");
+                return new(command, 0, "ok\n", "");
+            },
+        };
+        FibreChannelLayers layers = new(runner, new() { Sys = _sys }, Path.Combine(_sys, "leases"));
+        Assert.Equal(DataSize.FromMiB(50), (await layers.ExecuteAsync(order, cancellationToken: Token))!.Layer.Size);
+        Assert.Equal("1", await File.ReadAllTextAsync(Path.Combine(_sys, "class/scsi_device/3:0:2:5/device/rescan"), Token));
     }
 
     /// <summary>Makes a path appear once its host is told to look; one write is several changes of the file.</summary>
@@ -111,6 +184,12 @@ public sealed class FibreChannelLayersTests : IDisposable
             Lay($"class/fc_remote_ports/rport-{host}:0-1/scsi_target_id", "2");
             Lay($"class/scsi_host/host{host}/scan", "");
         }
+    }
+
+    private void LayMap(string uuid = "mpath-36001405aaaa")
+    {
+        Lay("block/dm-7/dm/uuid", uuid);
+        Lay("block/dm-7/dm/name", "vmstore");
     }
 
     private void LayPath(int host, string name, string wwid = "naa.6001405aaaa")
