@@ -36,6 +36,7 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<IOptions<MachineOptions>>(),
             provider.GetRequiredService<LocalHost>())
         {
+            Journal = provider.GetRequiredService<IOperationJournal>(),
             Chains = provider.GetService<IDiskChains>()!,
             DiskUse = provider.GetService<IDiskUse>()!,
         });
@@ -74,7 +75,10 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<LocalHost>(),
             provider.GetRequiredService<IOptions<OrchestrationOptions>>(),
             provider.GetRequiredService<TimeProvider>(),
-            LoggerOf<OperationEngine>(provider)));
+            LoggerOf<OperationEngine>(provider))
+        {
+            DemandAsync = provider.GetRequiredService<Workplace>().DemandOwnAsync,
+        });
         services.TryAddSingleton<IOperations>(provider => provider.GetRequiredService<OperationEngine>());
         services.TryAddSingleton<IsoLibrary>();
         services.TryAddSingleton(provider => new HostInterfaces(Path.Combine(provider.GetRequiredService<IOptions<HostNetworkOptions>>().Value.Sys, "class/net")));
@@ -92,9 +96,10 @@ public static class PengxOrchestrationBuilderExtensions
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>(), provider.GetRequiredService<IsoLibrary>()));
         services.TryAddSingleton(provider => new VirtualMachineBackups(
             provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>(), provider.GetRequiredService<VirtualMachines>()));
-        services.TryAddSingleton(provider => new ConsistencyCheck(provider.GetRequiredService<Workplace>(), provider.GetRequiredService<IOperationJournal>()));
+        services.TryAddSingleton(provider => new ConsistencyCheck(
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<IOperations>()));
         services.TryAddSingleton(provider => new PengxService(
-            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<StorageLayers>(), provider.GetRequiredService<OperationEngine>(),
+            provider.GetRequiredService<Workplace>(), provider.GetRequiredService<WorkflowCatalog>(), provider.GetRequiredService<PhysicalMachines>(), provider.GetRequiredService<StorageLayers>(), provider.GetRequiredService<OperationEngine>(),
             LoggerOf<PengxService>(provider), LoggerOf<Reconciler>(provider)));
         services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<PengxService>());
         return builder;

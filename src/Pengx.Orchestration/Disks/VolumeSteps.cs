@@ -49,13 +49,18 @@ internal static class VolumeSteps
         return storlink is null ? null : await place.Storage.Get(storlink).FindAsync(storlink, disk.Id, disk.Format, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Removes images; those whose storage link is gone were removed before it.</summary>
+    /// <summary>Removes images; those whose storage link is gone were removed before it, and one that has become another's disk is not ours
+    /// to take away.</summary>
     public static async Task DeleteAsync(Workplace place, IEnumerable<Disk> disks, CancellationToken cancellationToken)
     {
         foreach (var disk in disks)
         {
-            var storlink = await place.Store.ReadAsync(session => session.Storlinks.FindAsync(disk.Storlink, cancellationToken), cancellationToken).ConfigureAwait(false);
-            if (storlink is not null)
+            var (storlink, row) = await place.Store.ReadAsync(
+                async session => (
+                    await session.Storlinks.FindAsync(disk.Storlink, cancellationToken).ConfigureAwait(false),
+                    await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false)),
+                cancellationToken).ConfigureAwait(false);
+            if (storlink is not null && (row is null || row.Owner == disk.Owner))
             {
                 await place.Storage.DeleteAsync(storlink, disk.Id, cancellationToken).ConfigureAwait(false);
             }

@@ -31,6 +31,7 @@ namespace Pengx.Orchestration;
 [JsonSerializable(typeof(DeleteBackupState))]
 [JsonSerializable(typeof(MoveDisksState))]
 [JsonSerializable(typeof(MigrateMachineState))]
+[JsonSerializable(typeof(OrphanState))]
 [JsonSerializable(typeof(NetworkState))]
 [JsonSerializable(typeof(DnsState))]
 [JsonSerializable(typeof(SriovState))]

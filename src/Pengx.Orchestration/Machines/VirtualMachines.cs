@@ -309,9 +309,7 @@ public sealed partial class VirtualMachines
     {
         var machine = await _place.Store.ReadAsync(session => session.VirtualMachines.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false)
             ?? throw new NotFoundException("VM", id.ToString());
-        return machine.Pm == _place.Host.Id
-            ? machine
-            : throw new WrongStateException($"VM '{machine.Name}' lives on PM {machine.Pm}; ask that one.");
+        return _place.DemandOwn(machine);
     }
 
     internal async Task<MachineRows> RowsAsync(VmId id, CancellationToken cancellationToken) =>

@@ -18,6 +18,7 @@ internal sealed class WorkflowCatalog(Workplace place)
         catalog => catalog.UpdateAuthorizedKeys,
         catalog => catalog.CopyMachine, catalog => catalog.MoveDisks, catalog => catalog.MigrateMachine,
         catalog => catalog.CreateBackup, catalog => catalog.RestoreBackup, catalog => catalog.DeleteBackup,
+        catalog => catalog.RepairMachine, catalog => catalog.RemoveOrphan,
     ];
 
     public CreateMachine CreateMachine { get; } = new(place);
@@ -95,4 +96,8 @@ internal sealed class WorkflowCatalog(Workplace place)
     public RestoreBackup RestoreBackup { get; } = new(place);
 
     public DeleteBackup DeleteBackup { get; } = new(place);
+
+    public RepairMachine RepairMachine { get; } = new(place);
+
+    public RemoveOrphan RemoveOrphan { get; } = new(place);
 }

@@ -19,6 +19,8 @@ internal sealed class Workplace
 
     public IPengxStore Store { get; }
 
+    public required IOperationJournal Journal { get; init; }
+
     public IHypervisorDriver Driver { get; }
 
     public StorageBackends Storage { get; }
@@ -53,6 +55,27 @@ internal sealed class Workplace
         {
             await Driver.Domains.DestroyAsync(id, cancellationToken).ConfigureAwait(false);
             await Recorder.RecordAsync(new GuestRef(IsTemplate: false, id.Value, id.ToString()), null, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A machine, which must be this PM's.</summary>
+    /// <exception cref="WrongStateException">It is another's.</exception>
+    public VirtualMachine DemandOwn(VirtualMachine machine) => machine.Pm == Host.Id
+        ? machine
+        : throw new WrongStateException($"VM '{machine.Name}' lives on PM {machine.Pm}; ask that one.");
+
+    /// <summary>Demands that machines which an operation holds alone are this PM's: until it held them, they could be moved to another.
+    /// One that is only to be made has no row yet.</summary>
+    /// <exception cref="WrongStateException">One is another's.</exception>
+    public async Task DemandOwnAsync(IReadOnlyList<ResourceLock> claims, CancellationToken cancellationToken)
+    {
+        foreach (var claim in claims)
+        {
+            if (!claim.Shared && claim.Resource.Split('/') is ["vm", var text] && VmId.TryParse(text, out var id)
+                && await Store.ReadAsync(session => session.VirtualMachines.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false) is { } machine)
+            {
+                DemandOwn(machine);
+            }
         }
     }
 

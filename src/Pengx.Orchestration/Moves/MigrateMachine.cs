@@ -128,14 +128,15 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
         await DetachAsync(vm, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Detaches all images of the machine: with an overlay whatever lies beneath it was attached.</summary>
     private async Task DetachAsync(VmId vm, CancellationToken cancellationToken)
     {
         var disks = await place.Store.ReadAsync(
             async session =>
             {
-                var rows = await MachineRows.FindAsync(session, vm, cancellationToken).ConfigureAwait(false);
+                var rows = await SnapshotRows.FindAsync(session, vm, cancellationToken).ConfigureAwait(false);
                 List<(Storlink, DiskId)> found = [];
-                foreach (var disk in rows?.Disks ?? [])
+                foreach (var disk in DeleteMachine.TopFirst(rows?.Disks ?? []))
                 {
                     if (await session.Storlinks.FindAsync(disk.Storlink, cancellationToken).ConfigureAwait(false) is { } storlink)
                     {

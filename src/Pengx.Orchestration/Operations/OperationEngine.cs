@@ -78,6 +78,12 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         Stopping,
     }
 
+    /// <summary>Demands what must hold of an operation's claims, once it has them and before its first step; nothing when not set.</summary>
+    internal Func<IReadOnlyList<ResourceLock>, CancellationToken, Task> DemandAsync
+    {
+        init => _settings = _settings with { DemandAsync = value };
+    }
+
     /// <summary>How many operations wait for a place among the working ones.</summary>
     internal int Queued => _settings.Slots.Waiting;
 

@@ -5,7 +5,11 @@ namespace Pengx.Orchestration;
 
 /// <summary>What every run shares with the engine.</summary>
 internal sealed record RunSettings(
-    IOperationJournal Journal, OrchestrationOptions Options, TimeProvider TimeProvider, ILogger Logger, SlotQueue Slots, OperationFeed Feed);
+    IOperationJournal Journal, OrchestrationOptions Options, TimeProvider TimeProvider, ILogger Logger, SlotQueue Slots, OperationFeed Feed)
+{
+    /// <summary>Demands what must hold of an operation's claims, once it has them.</summary>
+    public Func<IReadOnlyList<ResourceLock>, CancellationToken, Task> DemandAsync { get; init; } = (_, _) => Task.CompletedTask;
+}
 
 /// <summary>Drives one operation through its steps, from wherever the journal says it stands, until it has ended, needs attention,
 /// rests (the service stops) or is lost to another service.</summary>
@@ -374,6 +378,12 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
 
     private async Task<Exception?> TryStepAsync(int step)
     {
+        // What the request was judged by may have changed until the claims were held; from then on it stays.
+        if (step == 0 && await TryAsync(token => _settings.DemandAsync(_work.Locks, token), _interrupt.Token).ConfigureAwait(false) is { } refusal)
+        {
+            return refusal;
+        }
+
         _mayHaveRun = true;
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(
             _interrupt.Token,

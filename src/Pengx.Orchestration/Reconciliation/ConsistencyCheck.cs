@@ -5,12 +5,14 @@ namespace Pengx.Orchestration;
 public sealed class ConsistencyCheck
 {
     private readonly Workplace _place;
-    private readonly IOperationJournal _journal;
+    private readonly WorkflowCatalog _workflows;
+    private readonly IOperations _operations;
 
-    internal ConsistencyCheck(Workplace place, IOperationJournal journal)
+    internal ConsistencyCheck(Workplace place, WorkflowCatalog workflows, IOperations operations)
     {
         _place = place;
-        _journal = journal;
+        _workflows = workflows;
+        _operations = operations;
     }
 
     /// <summary>Looks at everything that this PM can see.</summary>
@@ -21,7 +23,7 @@ public sealed class ConsistencyCheck
 
     private async Task<(List<Inconsistency> Found, NeededImages Needed)> LookAsync(CancellationToken cancellationToken)
     {
-        var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
+        var unfinished = await UnfinishedOperations.ListAsync(_place, cancellationToken).ConfigureAwait(false);
         List<Inconsistency> found = [];
         NeededImages needed = new();
         await CheckLocksAsync(unfinished, found, cancellationToken).ConfigureAwait(false);
@@ -36,7 +38,8 @@ public sealed class ConsistencyCheck
     /// <param name="cancellationToken">Ends the call.</param>
     /// <returns>What was removed.</returns>
     /// <exception cref="UnavailableException">Something could not be looked at, and may need one of them.</exception>
-    /// <exception cref="InUseException">Something has one open; those before it are removed.</exception>
+    /// <exception cref="OperationFailedException">One could not be removed, as while something has it open
+    /// (<see cref="PengxErrorCode.InUse"/>); those before it are removed.</exception>
     public async Task<IReadOnlyList<Inconsistency>> RemoveOrphansAsync(CancellationToken cancellationToken = default)
     {
         var (found, needed) = await LookAsync(cancellationToken).ConfigureAwait(false);
@@ -51,42 +54,43 @@ public sealed class ConsistencyCheck
         foreach (var orphan in orphans)
         {
             var parts = orphan.Subject.Split('/');
-            if (!StorlinkId.TryParse(parts[1], out var link) || !DiskId.TryParse(parts[3], out var id))
+            if (StorlinkId.TryParse(parts[1], out var storlink) && DiskId.TryParse(parts[3], out var id)
+                && !needed.Layers.Any(layer => layer.Contains(id.ToString(), StringComparison.Ordinal))
+                && await RemoveAsync(new() { Storlink = storlink, Disk = id }, cancellationToken).ConfigureAwait(false))
             {
-                continue;
+                removed.Add(orphan);
             }
-
-            // An operation that began after the check's first look journaled its disks before it made them; one that has ended since
-            // has recorded them.
-            var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
-            var (storlink, row) = await _place.Store.ReadAsync(
-                async session => (
-                    await session.Storlinks.FindAsync(link, cancellationToken).ConfigureAwait(false),
-                    await session.Disks.FindAsync(id, cancellationToken).ConfigureAwait(false)),
-                cancellationToken).ConfigureAwait(false);
-            if (storlink is null || row is not null || IsWorkedOn(unfinished, id.ToString()) || needed.Layers.Any(layer => layer.Contains(id.ToString(), StringComparison.Ordinal)))
-            {
-                continue;
-            }
-
-            await _place.Storage.DeleteAsync(storlink, id, cancellationToken).ConfigureAwait(false);
-            removed.Add(orphan);
         }
 
         return removed;
     }
 
+    /// <returns>False: somebody has taken it up since, or removed it.</returns>
+    private async Task<bool> RemoveAsync(OrphanState orphan, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var removal = await _operations.StartAsync(_workflows.RemoveOrphan, orphan, null, cancellationToken).ConfigureAwait(false);
+            (await _operations.WaitAsync(removal.Id, cancellationToken).ConfigureAwait(false)).EnsureSucceeded();
+            return true;
+        }
+        catch (PengxException error) when (error is ResourceLockedException or OperationFailedException { Code: PengxErrorCode.NotFound })
+        {
+            return false;
+        }
+    }
+
     private static bool IsWorkedOn(List<OperationRecord> unfinished, string id) =>
-        unfinished.Any(operation => operation.Checkpoint.StateJson.Contains(id, StringComparison.Ordinal) || operation.Target.Contains(id, StringComparison.Ordinal));
+        unfinished.Any(operation => operation.WorksOn(id));
 
     private async Task CheckLocksAsync(List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
     {
         var alive = unfinished.Select(operation => operation.Id).ToHashSet();
-        foreach (var claim in await _journal.ListLocksAsync(cancellationToken).ConfigureAwait(false))
+        foreach (var claim in await _place.Journal.ListLocksAsync(cancellationToken).ConfigureAwait(false))
         {
             // An operation that was accepted after the list was made holds its locks rightly.
             if (!alive.Contains(claim.Operation)
-                && await _journal.FindAsync(claim.Operation, cancellationToken).ConfigureAwait(false) is not { Checkpoint.IsFinished: false })
+                && await _place.Journal.FindAsync(claim.Operation, cancellationToken).ConfigureAwait(false) is not { Checkpoint.IsFinished: false })
             {
                 found.Add(new(InconsistencyKind.LockWithoutOperation, claim.Resource, $"{claim.Resource} is locked by operation {claim.Operation}, which has ended."));
             }
@@ -130,7 +134,7 @@ public sealed class ConsistencyCheck
             {
                 // A storage link that names nothing yet holds nothing either.
             }
-            catch (Exception error) when (error is StorageException or UnavailableException)
+            catch (PengxException error)
             {
                 needed.Miss(found, new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Storlink '{storlink.Name}' could not be looked at: {error.Message}"));
             }
@@ -159,15 +163,14 @@ public sealed class ConsistencyCheck
         }
     }
 
-    private Task<List<OperationRecord>> UnfinishedAsync(CancellationToken cancellationToken) =>
-        _journal.ListAsync(new OperationQuery { UnfinishedOnly = true, Limit = int.MaxValue }, cancellationToken).ToListAsync(cancellationToken);
-
-    /// <summary>Holds what the images themselves say they lie on against the rows.</summary>
+    /// <summary>Holds what the images themselves say they lie on against the rows. To read one that is no file it is attached, and one that is
+    /// attached here may not be started upon elsewhere: those of other PMs are left to them.</summary>
     private async Task CheckChainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
         var disks = await _place.Store.ReadAsync(
             async session =>
             {
+                var own = await OwnersHereAsync(session, cancellationToken).ConfigureAwait(false);
                 var storlinks = (await session.Storlinks.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(storlink => storlink.Id);
                 List<Disk> all = [];
                 foreach (var kind in Enum.GetValues<DiskOwnerKind>())
@@ -176,8 +179,14 @@ public sealed class ConsistencyCheck
                 }
 
                 // Only qcow2 images name others.
-                return all.Where(disk => disk.Format == DiskFormat.Qcow2 && storlinks.GetValueOrDefault(disk.Storlink) is { } link
-                    && _place.Storage.Find(link) is not null).ToList();
+                all.RemoveAll(disk => disk.Format != DiskFormat.Qcow2 || storlinks.GetValueOrDefault(disk.Storlink) is not { } link || _place.Storage.Find(link) is null);
+                var readable = all.ToLookup(disk => storlinks[disk.Storlink].Level == StorlinkLevel.File || own.Contains(disk.Owner));
+                foreach (var storlink in readable[false].Select(disk => storlinks[disk.Storlink]).Distinct())
+                {
+                    needed.Miss(found, new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Disks of other PMs on storlink '{storlink.Name}' were left alone; only those PMs can follow their images."));
+                }
+
+                return readable[true].ToList();
             },
             cancellationToken).ConfigureAwait(false);
         var lost = found.Where(one => one.Kind == InconsistencyKind.DiskWithoutVolume).Select(one => one.Subject).ToHashSet(StringComparer.Ordinal);
@@ -195,7 +204,7 @@ public sealed class ConsistencyCheck
                     found.Add(new(InconsistencyKind.ChainDiffers, subject, $"The image of disk {disk.Id} consists of {Listed(real)}, and the rows say {Listed(recorded)}."));
                 }
             }
-            catch (Exception error) when (error is StorageException or NotFoundException or WrongStateException or UnavailableException)
+            catch (PengxException error)
             {
                 if (!isWorkedOn && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
                 {
@@ -214,10 +223,31 @@ public sealed class ConsistencyCheck
         }
     }
 
+    /// <summary>What may own a disk that is attached on this PM alone. Backups are not among them: they are files.</summary>
+    private async Task<HashSet<DiskOwner>> OwnersHereAsync(IStoreSession session, CancellationToken cancellationToken)
+    {
+        HashSet<DiskOwner> owners = [];
+        await foreach (var template in session.Templates.ListAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (template.Pm == _place.Host.Id)
+            {
+                owners.Add(DiskOwner.Of(template.Id));
+            }
+        }
+
+        foreach (var machine in (await session.VirtualMachines.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).Where(machine => machine.Pm == _place.Host.Id))
+        {
+            owners.Add(DiskOwner.Of(machine.Id));
+            owners.UnionWith((await session.Snapshots.ListByVmAsync(machine.Id, cancellationToken).ConfigureAwait(false)).Select(snapshot => DiskOwner.Of(snapshot.Id)));
+        }
+
+        return owners;
+    }
+
     /// <summary>Whether nothing has taken a disk up since the check began: what is seen in between is not a finding.</summary>
     private async Task<bool> IsStillSoAsync(Disk disk, CancellationToken cancellationToken)
     {
-        var unfinished = await UnfinishedAsync(cancellationToken).ConfigureAwait(false);
+        var unfinished = await UnfinishedOperations.ListAsync(_place, cancellationToken).ConfigureAwait(false);
         return !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())
             && await _place.Store.ReadAsync(session => session.Disks.FindAsync(disk.Id, cancellationToken), cancellationToken).ConfigureAwait(false) == disk;
     }
@@ -262,7 +292,7 @@ public sealed class ConsistencyCheck
                 }
             }
         }
-        catch (Exception error) when (error is HypervisorException or WrongStateException or UnavailableException or StorageException or NotFoundException)
+        catch (PengxException error)
         {
             if (await _place.IsAliveAsync(machine.Id, cancellationToken).ConfigureAwait(false))
             {
@@ -382,7 +412,7 @@ public sealed class ConsistencyCheck
                         : $"The configuration that the hypervisor stores of {guest.Called} is not what the rows say."));
                 }
             }
-            catch (Exception error) when (error is StorageException or NotFoundException or WrongStateException or UnavailableException)
+            catch (PengxException error)
             {
                 found.Add(new(InconsistencyKind.NotChecked, guest.Target, $"The configuration of {guest.Called} could not be made: {error.Message}"));
             }

@@ -17,14 +17,14 @@ public sealed class PengxService : IHostedService, IAsyncDisposable
     private bool _stopped;
 
     internal PengxService(
-        Workplace place, PhysicalMachines hosts, StorageLayers layers, OperationEngine engine, ILogger<PengxService> logger, ILogger<Reconciler> reconcilerLogger)
+        Workplace place, WorkflowCatalog workflows, PhysicalMachines hosts, StorageLayers layers, OperationEngine engine, ILogger<PengxService> logger, ILogger<Reconciler> reconcilerLogger)
     {
         _place = place;
         _hosts = hosts;
         _layers = layers;
         _engine = engine;
         _logger = logger;
-        _reconciler = new Reconciler(place, hosts, engine, reconcilerLogger);
+        _reconciler = new Reconciler(place, workflows, hosts, engine, reconcilerLogger);
     }
 
     /// <summary>Whether everything is started and serves.</summary>

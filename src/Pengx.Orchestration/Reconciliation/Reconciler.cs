@@ -4,7 +4,7 @@ namespace Pengx.Orchestration;
 
 /// <summary>Lets the rows follow the hypervisor's truth: at the start, at every event, and now and then for what an event missed.
 /// Also this PM's heartbeat.</summary>
-internal sealed class Reconciler(Workplace place, PhysicalMachines hosts, IOperations operations, ILogger<Reconciler> logger) : IAsyncDisposable
+internal sealed class Reconciler(Workplace place, WorkflowCatalog workflows, PhysicalMachines hosts, IOperations operations, ILogger<Reconciler> logger) : IAsyncDisposable
 {
     private static readonly TimeSpan s_passInterval = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan s_subscribeDelay = TimeSpan.FromSeconds(1);
@@ -24,8 +24,7 @@ internal sealed class Reconciler(Workplace place, PhysicalMachines hosts, IOpera
     }
 
     /// <summary>Compares every row of this PM with the truth and records what differs.</summary>
-    /// <param name="repairs">Whether stored configurations that are not what the rows say are stored anew: only while nothing else
-    /// can change them.</param>
+    /// <param name="repairs">Whether stored configurations that are not what the rows say are stored anew, and not only missing ones.</param>
     /// <param name="cancellationToken">Ends the pass.</param>
     public async Task PassAsync(bool repairs, CancellationToken cancellationToken)
     {
@@ -55,7 +54,7 @@ internal sealed class Reconciler(Workplace place, PhysicalMachines hosts, IOpera
         var locked = await operations.ListLockedAsync(cancellationToken).ConfigureAwait(false);
         foreach (var machine in machines.Where(machine => machine.Pm == place.Host.Id && (repairs || !defined.Contains(machine.Id)) && !locked.Contains($"vm/{machine.Id}")))
         {
-            await RepairAsync(machine.Id, cancellationToken).ConfigureAwait(false);
+            await RepairAsync(machine, cancellationToken).ConfigureAwait(false);
         }
 
         bool IsStale(DomainId id, VmState state, DateTimeOffset? booted) => truth.TryGetValue(id, out var status)
@@ -158,25 +157,32 @@ internal sealed class Reconciler(Workplace place, PhysicalMachines hosts, IOpera
         }
     }
 
-    private async Task RepairAsync(VmId id, CancellationToken cancellationToken)
+    /// <summary>Stores a machine's configuration anew where it is not what the rows say. Its look is no more than a reason to begin: the
+    /// operation decides while it holds the machine.</summary>
+    private async Task RepairAsync(VirtualMachine machine, CancellationToken cancellationToken)
     {
         try
         {
             var expected = await place.Store.ReadAsync(
-                async session => await MachineRows.FindAsync(session, id, cancellationToken).ConfigureAwait(false) is { } rows
+                async session => await MachineRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } rows
                     ? await place.Definitions.BuildAsync(session, rows, cancellationToken).ConfigureAwait(false)
                     : null,
                 cancellationToken).ConfigureAwait(false);
-            if (expected is not null && await place.Driver.Domains.FindDefinitionAsync(id, cancellationToken).ConfigureAwait(false) != expected)
+            if (expected is not null && await place.Driver.Domains.FindDefinitionAsync(machine.Id, cancellationToken).ConfigureAwait(false) != expected)
             {
-                await place.Driver.Domains.DefineAsync(expected, cancellationToken).ConfigureAwait(false);
-                Log.ConfigurationRepaired(logger, id);
+                var repair = await operations.StartAsync(workflows.RepairMachine, new GuestState { Guest = GuestRef.Of(machine) }, null, cancellationToken).ConfigureAwait(false);
+                (await operations.WaitAsync(repair.Id, cancellationToken).ConfigureAwait(false)).EnsureSucceeded();
+                Log.ConfigurationRepaired(logger, machine.Id);
             }
+        }
+        catch (ResourceLockedException)
+        {
+            // An operation has taken it since, and leaves it as the rows say; a later pass sees.
         }
         catch (PengxException error)
         {
             // A machine whose storage is away stays as it is; starting it says what is wrong.
-            Log.NotRecorded(logger, $"VM {id}", error);
+            Log.NotRecorded(logger, $"VM {machine.Id}", error);
         }
     }
 

@@ -27,7 +27,7 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
             "create disks",
             (context, cancellationToken) => context.State.MakesDisks
                 ? VolumeSteps.CreateAsync(place, context.State.Disks, context.Progress, cancellationToken)
-                : DemandThereAsync(context.State, cancellationToken),
+                : DemandThereAsync(context, cancellationToken),
             (context, cancellationToken) => context.State.MakesDisks
                 ? VolumeSteps.DeleteAsync(place, context.State.Disks.Select(disk => disk.Disk), cancellationToken)
                 : Task.CompletedTask),
@@ -49,19 +49,24 @@ internal sealed class MakeTemplate(Workplace place, string verb) : Workflow<Make
         ResourceLock.On(state.Template.Id),
         ResourceLock.OnName("template", state.Template.Name),
         .. state.Disks.Select(disk => ResourceLock.On(disk.Disk.Storlink, shared: true)).Distinct(),
-        .. state.MakesDisks ? Array.Empty<ResourceLock>() : state.Disks.Select(disk => new ResourceLock($"disk/{disk.Disk.Id}")),
+        .. state.MakesDisks ? Array.Empty<ResourceLock>() : state.Disks.Select(disk => ResourceLock.On(disk.Disk.Id)),
     ];
 
     public override string Succeeded(MakeTemplateState state) => $"Template '{state.Template.Name}' was created.";
 
     public override string? Created(MakeTemplateState state) => $"template/{state.Template.Id}";
 
-    /// <summary>Demands again, while nobody else can take them, that images lie where they were found. Whose they are, the rows tell when they
-    /// are written.</summary>
-    private async Task DemandThereAsync(MakeTemplateState state, CancellationToken cancellationToken)
+    /// <summary>Demands again, while nobody else can take them, that images lie where they were found, and are not what an operation is about
+    /// to remove. Whose they are, the rows tell when they are written.</summary>
+    private async Task DemandThereAsync(StepContext<MakeTemplateState> context, CancellationToken cancellationToken)
     {
-        foreach (var (disk, _) in state.Disks)
+        foreach (var (disk, _) in context.State.Disks)
         {
+            if (await UnfinishedOperations.FindOtherAsync(place, context.OperationId, disk.Id.ToString(), cancellationToken).ConfigureAwait(false) is { } other)
+            {
+                throw new InUseException($"Image {disk.Id} is what {other.Description} works on; wait for its end.");
+            }
+
             if (!await Freezing.ExistsAsync(place, disk, cancellationToken).ConfigureAwait(false))
             {
                 throw new NotFoundException("image", disk.Id.ToString());
@@ -178,12 +183,14 @@ internal static class TemplateRules
     {
         var template = await place.Store.ReadAsync(session => session.Templates.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false)
             ?? throw new NotFoundException("template", id.ToString());
-        if (template.Pm == place.Host.Id && await place.IsAliveAsync(id, cancellationToken).ConfigureAwait(false))
-        {
-            throw new WrongStateException($"Template '{template.Name}' runs; shut it down before machines are made from it.");
-        }
+        var state = template.Pm == place.Host.Id
+            ? (await place.Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown
+            : template.State;
 
-        return template;
+        // One that crashed has its images open still, and may write to them once more.
+        return state == VmState.Shutdown
+            ? template
+            : throw new WrongStateException($"Template '{template.Name}' is {VirtualMachines.Name(state)}; {(state == VmState.Running ? "shut it down" : "power it off")} before machines are made from it.");
     }
 
     public static async Task RefuseWhatIsNeededAsync(Workplace place, Template template, CancellationToken cancellationToken)

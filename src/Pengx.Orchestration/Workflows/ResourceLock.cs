@@ -27,6 +27,10 @@ public readonly record struct ResourceLock(string Resource, bool Shared = false)
     /// <param name="shared">Whether others may claim it in the same way.</param>
     public static ResourceLock On(PmId id, bool shared = false) => new($"pm/{id}", shared);
 
+    /// <summary>Claims an image that no row speaks of: to make it somebody's disk, or to remove it.</summary>
+    /// <param name="id">Which one.</param>
+    internal static ResourceLock On(DiskId id) => new($"disk/{id}");
+
     /// <summary>Claims a name, so that two operations at once cannot both take it.</summary>
     /// <param name="kind">Whose name, such as <c>vm</c>.</param>
     /// <param name="name">The name.</param>

@@ -13,6 +13,8 @@ internal abstract class WorkflowRun
 
     public abstract string? Remark { get; }
 
+    public abstract IReadOnlyList<ResourceLock> Locks { get; }
+
     /// <summary>Index of the switch, or -1.</summary>
     public abstract int SwitchIndex { get; }
 
@@ -42,6 +44,8 @@ internal sealed class WorkflowRun<TState>(Workflow<TState> workflow, StepContext
     public override string Succeeded => workflow.Succeeded(context.State);
 
     public override string? Remark => workflow.Remark(context.State);
+
+    public override IReadOnlyList<ResourceLock> Locks => workflow.Locks(context.State);
 
     public override int SwitchIndex { get; } = workflow.Steps.ToList().FindIndex(step => step.IsSwitch);
 

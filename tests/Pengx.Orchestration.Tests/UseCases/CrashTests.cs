@@ -80,6 +80,24 @@ public sealed class UseCaseCrashTests
         ["storage.delete"] = new(
             (world, token) => world.Inner.DoneAsync(world.Inner.Get<StorageLayers>().CreateAsync(world.Inner.LocalDirectory, null, token)),
             (world, token) => world.Inner.Get<StorageLayers>().DeleteAsync(1, null, token)),
+        ["orphan.delete"] = new(
+            async (world, token) =>
+            {
+                world.Image = DiskId.New();
+                world.Inner.Storage.Lay((await world.Storlinks.GetAsync(world.Storlink(), token)).Storlink, world.Image, DiskFormat.Raw, DataSize.FromMiB(1));
+            },
+            (world, token) => world.Inner.Operations.StartAsync(world.Inner.Get<WorkflowCatalog>().RemoveOrphan, new OrphanState { Storlink = world.Storlink(), Disk = world.Image }, null, token))
+        {
+            WholeBefore = false,
+        },
+        ["vm.repair"] = new(
+            async (world, token) =>
+            {
+                await MachineAsync(world, token);
+                await world.Inner.Get<IHypervisorDriver>().Domains.UndefineAsync(world.Vm, token);
+            },
+            async (world, token) => await world.Inner.Operations.StartAsync(
+                world.Inner.Get<WorkflowCatalog>().RepairMachine, new GuestState { Guest = GuestRef.Of((await world.Machines.GetAsync(world.Vm, token)).Machine) }, null, token)),
         ["template.add"] = new(
             async (world, token) =>
             {

@@ -334,6 +334,56 @@ public sealed class MoveTests
         await Assert.ThrowsAsync<ResourceLockedException>(() => world.Machines.StartAsync(id, null, Token));
     }
 
+    [Theory]
+    [InlineData("start")]
+    [InlineData("reset")]
+    [InlineData("delete")]
+    [InlineData("move disks")]
+    public async Task A_machine_that_moved_away_before_an_operation_held_it_is_left_alone(string verb)
+    {
+        await using var world = await World.StartedAsync();
+        var (storlink, target) = (await world.AddStorlinkAsync("shared", shared: true), await world.AddStorlinkAsync("store2"));
+        var peer = await world.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
+        var id = await world.AddMachineAsync(storlink);
+        if (verb == "reset")
+        {
+            await world.DoneAsync(world.Machines.StartAsync(id, null, Token));
+        }
+
+        // The request has been judged, and has not been accepted yet.
+        var moved = "";
+        world.Host.Before(SimulatedVerb.Find, async (_, _) =>
+        {
+            world.Host.Before(SimulatedVerb.Find, null);
+            await world.MoveRowAsync(id, peer);
+            moved = await world.PictureAsync();
+        });
+        var ended = await world.EndedAsync(verb switch
+        {
+            "start" => world.Machines.StartAsync(id, null, Token),
+            "reset" => world.Machines.ResetAsync(id, null, Token),
+            "delete" => world.Machines.DeleteAsync(id, null, Token),
+            _ => world.Machines.MoveDisksAsync(id, target, null, Token),
+        });
+        Assert.Equal((OperationState.Failed, PengxErrorCode.WrongState), (ended.State, ended.Error));
+        Assert.Contains(peer.ToString(), ended.Message, StringComparison.Ordinal);
+        Assert.Equal(moved, await world.PictureAsync());
+    }
+
+    [Fact]
+    public async Task A_machine_that_moves_away_leaves_none_of_its_images_attached()
+    {
+        await using var world = await World.StartedAsync();
+        var shared = await world.AddStorlinkAsync("shared", shared: true);
+        var peer = await world.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
+        var id = await world.AddMachineAsync(shared);
+        await world.DoneAsync(world.Snapshots.CreateAsync(id, new CreateSnapshot { Name = "s", Storlink = shared }, null, Token));
+        var detached = 0;
+        world.Storage.BeforeNext(nameof(IStorageBackend.DetachAsync), () => detached++, times: 10);
+        await world.DoneAsync(world.Machines.MigrateAsync(id, peer, null, Token));
+        Assert.Equal(2, detached);
+    }
+
     [Fact]
     public async Task A_guest_that_has_no_definition_yet_has_one_before_its_disks_are_frozen()
     {

@@ -59,6 +59,172 @@ public sealed class ReconciliationTests
     }
 
     [Fact]
+    public async Task Configuration_of_a_machine_that_an_operation_has_taken_meanwhile_is_left_to_it()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var lost = await world.AddMachineAsync(storlink, "lost");
+        var busy = await world.AddMachineAsync(storlink, "busy");
+        await world.DoneAsync(world.Machines.StartAsync(busy, null, Token));
+        await world.Get<IHypervisorDriver>().Domains.UndefineAsync(lost, Token);
+
+        // While the first machine's configuration is stored, a backup begins of the second one.
+        Task<Operation>? backup = null;
+        TaskCompletionSource merges = new();
+        TaskCompletionSource goesOn = new();
+        world.Host.Before(SimulatedVerb.CommitDisk, async (_, token) =>
+        {
+            merges.TrySetResult();
+            await goesOn.Task.WaitAsync(token);
+        });
+        world.Host.Before(SimulatedVerb.Define, async (id, token) =>
+        {
+            if (id?.Value == lost.Value && backup is null)
+            {
+                backup = world.Backups.CreateAsync(busy, new CreateVirtualMachineBackup { Name = "nightly", Storlink = storlink }, null, Token);
+                await backup;
+                await merges.Task.WaitAsync(token);
+            }
+        });
+        await world.StartAsync();
+        var driver = world.Get<IHypervisorDriver>();
+        Assert.NotNull(await driver.Domains.FindDefinitionAsync(lost, Token));
+        Assert.Equal(2, (await driver.Domains.FindDefinitionAsync(busy, Token))!.Disks[0].Layers.Count);
+        goesOn.SetResult();
+        await world.DoneAsync(backup!);
+        await world.AssertWholeAsync();
+
+        // Where nothing differs nothing is journaled.
+        await world.StartAsync();
+        Assert.Single(await world.Operations.ListAsync(null, Token).ToListAsync(Token), operation => operation.Kind.StartsWith("vm.repair", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(nameof(IStorageBackend.ListAsync), 0, "storlink/1")]
+    [InlineData(nameof(IStorageBackend.ListAsync), 1, "storlink/2")]
+    [InlineData(nameof(IDiskChains.ReadAsync), 0, "storlink/1/disk/")]
+    [InlineData(nameof(IStorageBackend.AttachAsync), 1, "vm/")]
+    public async Task Check_goes_on_where_a_tool_fails_and_says_what_it_did_not_see(string verb, int callsBefore, string subject)
+    {
+        await using var world = await World.StartedAsync();
+        await world.AddMachineAsync(await world.AddStorlinkAsync());
+        await world.AddStorlinkAsync("empty");
+        for (var call = 0; call < callsBefore; call++)
+        {
+            world.Storage.BeforeNext(verb, () => { });
+        }
+
+        world.Storage.FailNext(verb, ProcessFailedException.NotStarted(new ProcessCommand { FileName = "lvs" }, new IOException("no such program")));
+        var found = Assert.Single(await world.Get<ConsistencyCheck>().RunAsync(Token));
+        Assert.Equal(InconsistencyKind.NotChecked, found.Kind);
+        Assert.StartsWith(subject, found.Subject, StringComparison.Ordinal);
+        Assert.Contains("no such program", found.Message, StringComparison.Ordinal);
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Check_attaches_no_volumes_of_other_hosts()
+    {
+        await using var world = await World.StartedAsync();
+        var created = await world.DoneAsync(world.Storlinks.CreateAsync(
+            new CreateStorlink { Name = "san", Link = "/dev/san", Type = StorlinkType.Local, Level = StorlinkLevel.Block, Shared = true }, null, Token));
+        var san = Assert.Single(await world.Storlinks.ListAsync(Token)).Storlink;
+        Assert.Equal($"storlink/{san.Id}", created.Created);
+        var id = await world.AddMachineAsync(san.Id);
+        await world.DoneAsync(world.Snapshots.CreateAsync(id, new CreateSnapshot { Name = "s", Storlink = san.Id }, null, Token));
+        await world.AddTemplateAsync(san.Id);
+        var attached = 0;
+        world.Storage.BeforeNext(nameof(IStorageBackend.AttachAsync), () => attached++, times: 100);
+        await world.AssertWholeAsync();
+        var (all, check) = (attached, world.Get<ConsistencyCheck>());
+
+        await world.MoveRowAsync(id, await world.AddPeerAsync("pm2", null));
+        attached = 0;
+        var found = Assert.Single(await check.RunAsync(Token));
+        Assert.Equal((InconsistencyKind.NotChecked, $"storlink/{san.Id}"), (found.Kind, found.Subject));
+        Assert.Equal(1, attached); // the template's
+        Assert.True(all > attached);
+
+        // What those images lie on is not known, so no orphan may go.
+        world.Storage.Lay(san, DiskId.New(), DiskFormat.Raw, DataSize.FromMiB(1));
+        await Assert.ThrowsAsync<UnavailableException>(() => check.RemoveOrphansAsync(Token));
+    }
+
+    [Fact]
+    public async Task Orphan_that_becomes_a_template_s_before_it_is_removed_stays()
+    {
+        await using var world = await World.StartedAsync();
+        var (storlink, orphan) = await LayAsync(world);
+        world.Host.Before(SimulatedVerb.ListDefined, async (_, _) =>
+        {
+            world.Host.Before(SimulatedVerb.ListDefined, null);
+            await world.DoneAsync(TakeAsync(world, storlink, orphan));
+        });
+        Assert.Empty(await world.Get<ConsistencyCheck>().RemoveOrphansAsync(Token));
+        Assert.Contains(orphan, world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Orphan_that_is_being_removed_becomes_no_template_s()
+    {
+        await using var world = await World.StartedAsync();
+        var (storlink, orphan) = await LayAsync(world);
+        Exception? refusal = null;
+        world.Storage.BeforeNext(nameof(IStorageBackend.DetachAsync), () => refusal = Xunit.Record.Exception(() => world.DoneAsync(TakeAsync(world, storlink, orphan)).GetAwaiter().GetResult()));
+        Assert.Equal($"storlink/{storlink}/disk/{orphan}", Assert.Single(await world.Get<ConsistencyCheck>().RemoveOrphansAsync(Token)).Subject);
+        Assert.IsType<ResourceLockedException>(refusal);
+        Assert.Empty(world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Orphan_that_something_has_open_is_told_and_stays()
+    {
+        await using var world = await World.StartedAsync();
+        var (storlink, orphan) = await LayAsync(world);
+        world.Storage.IsOpen = _ => true;
+        Assert.Equal(PengxErrorCode.InUse, (await Assert.ThrowsAsync<OperationFailedException>(() => world.Get<ConsistencyCheck>().RemoveOrphansAsync(Token))).Code);
+        Assert.Contains(orphan, world.Storage.Volumes(storlink));
+    }
+
+    [Fact]
+    public async Task Image_that_an_operation_is_about_to_remove_becomes_no_template()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        var disk = (await world.Disks.ListAsync(vm, Token))[0];
+        Operation? added = null;
+        world.Host.Before(SimulatedVerb.Undefine, async (_, _) =>
+            added = await world.EndedAsync(TakeAsync(world, storlink, disk.Id)));
+        await world.DoneAsync(world.Machines.DeleteAsync(vm, null, Token));
+        Assert.Equal((OperationState.Failed, PengxErrorCode.InUse), (added!.State, added.Error));
+        Assert.Contains("the deletion of VM web1", added.Message, StringComparison.Ordinal);
+        Assert.Empty(world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task Image_that_has_become_anothers_is_not_removed()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var template = await world.AddTemplateAsync(storlink);
+        var vm = await world.AddMachineAsync(storlink);
+        var disk = (await world.Disks.ListAsync(vm, Token))[0];
+        world.Host.Before(SimulatedVerb.Undefine, async (_, _) =>
+        {
+            await using var session = await world.Store.OpenAsync(Token);
+            session.Disks.Add(disk with { Owner = DiskOwner.Of(template), Order = 1, Revision = 0 });
+            await session.SaveAsync(Token);
+        });
+        await world.DoneAsync(world.Machines.DeleteAsync(vm, null, Token));
+        Assert.Contains(disk.Id, world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
     public async Task Check_finds_what_belongs_to_nobody()
     {
         await using var world = await World.StartedAsync();
@@ -108,4 +274,14 @@ public sealed class ReconciliationTests
             directory.Delete(recursive: true);
         }
     }
+
+    private static async Task<(StorlinkId Storlink, DiskId Orphan)> LayAsync(World world)
+    {
+        var (storlink, orphan) = (await world.AddStorlinkAsync(), DiskId.New());
+        world.Storage.Lay((await world.Storlinks.GetAsync(storlink, Token)).Storlink, orphan, DiskFormat.Qcow2, DataSize.FromMiB(1));
+        return (storlink, orphan);
+    }
+
+    private static Task<Operation> TakeAsync(World world, StorlinkId storlink, DiskId image) => world.Templates.AddAsync(
+        new AddTemplate { Name = "taken", Os = GuestOs.Debian, Architecture = OsArchitecture.X64, Disks = [new(storlink, image, DiskFormat.Qcow2)] }, null, Token);
 }

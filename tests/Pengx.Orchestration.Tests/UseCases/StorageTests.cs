@@ -142,6 +142,44 @@ public sealed class StorlinkAndTemplateTests
     }
 
     [Fact]
+    public async Task Machines_are_made_only_from_a_template_that_has_nothing_open()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        var template = await world.AddTemplateAsync(id);
+        await world.DoneAsync(world.Templates.StartAsync(template, null, null, Token));
+        await RefusedAsync("is RUNNING; shut it down");
+        world.Host.Guest(template).Crash();
+        await RefusedAsync("is CRASHED; power it off");
+        await world.DoneAsync(world.Templates.PowerOffAsync(template, null, Token));
+        await world.AddMachineAsync(id, change: request => request with { Template = template, OsDiskSizeMiB = null });
+
+        async Task RefusedAsync(string reason) => Assert.Contains(
+            reason,
+            (await Assert.ThrowsAsync<WrongStateException>(() => world.AddMachineAsync(id, change: request => request with { Template = template, OsDiskSizeMiB = null }))).Message,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Machines_are_made_from_another_host_s_template_only_while_it_is_recorded_as_shut_down()
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        var template = await world.AddTemplateAsync(id);
+        await ChangeAsync(row => row with { Pm = PmId.New(), State = VmState.Running });
+        await Assert.ThrowsAsync<WrongStateException>(() => world.AddMachineAsync(id, change: request => request with { Template = template, OsDiskSizeMiB = null }));
+        await ChangeAsync(row => row with { State = VmState.Shutdown });
+        await world.AddMachineAsync(id, change: request => request with { Template = template, OsDiskSizeMiB = null });
+
+        async Task ChangeAsync(Func<Template, Template> change)
+        {
+            await using var session = await world.Store.OpenAsync(Token);
+            session.Templates.Update(change((await session.Templates.FindAsync(template, Token))!));
+            await session.SaveAsync(Token);
+        }
+    }
+
+    [Fact]
     public async Task A_template_does_not_start_when_a_machine_was_made_upon_it_meanwhile()
     {
         await using var world = await World.StartedAsync();

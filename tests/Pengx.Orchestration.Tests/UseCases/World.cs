@@ -174,6 +174,14 @@ internal sealed class World : IAsyncDisposable
 
     public static TemplateId TemplateOf(Operation operation) => TemplateId.TryParse(operation.Created!.Split('/')[1], out var id) ? id : throw new InvalidOperationException(operation.Created);
 
+    /// <summary>Records that a machine lives on a PM, as the migration that another PM's service runs does.</summary>
+    public async Task MoveRowAsync(VmId id, PmId pm)
+    {
+        await using var session = await Store.OpenAsync(Token);
+        session.VirtualMachines.Update((await session.VirtualMachines.FindAsync(id, Token))! with { Pm = pm });
+        await session.SaveAsync(Token);
+    }
+
     /// <summary>Another PM, as its own service would write its row.</summary>
     public async Task<PmId> AddPeerAsync(string name, string? key, DateTimeOffset? seen = null, long memory = 1024)
     {
