@@ -626,9 +626,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     private Task<T> AskAsync<T>(Storlink storlink, Func<T> work, CancellationToken cancellationToken) => AskAsync(storlink, work, Patience, cancellationToken);
 
-    private Task AskAsync(Storlink storlink, Action work, CancellationToken cancellationToken) => AskAsync(storlink, work, Patience, cancellationToken);
+    private Task<bool> AskAsync(Storlink storlink, Action work, CancellationToken cancellationToken) => AskAsync(storlink, work, Patience, cancellationToken);
 
-    private Task AskAsync(Storlink storlink, Action work, TimeSpan patience, CancellationToken cancellationToken) => AskAsync(
+    private Task<bool> AskAsync(Storlink storlink, Action work, TimeSpan patience, CancellationToken cancellationToken) => AskAsync(
         storlink,
         () =>
         {
@@ -658,7 +658,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         if (!await EndsAsync(asked).ConfigureAwait(false))
         {
             var late = DropAsync(asked);
-            _hanging.AddOrUpdate(key, late, (_, others) => Task.WhenAll(others, late));
+            _ = _hanging.AddOrUpdate(key, late, (_, others) => Task.WhenAll(others, late));
             throw NoAnswer();
         }
 

@@ -279,6 +279,9 @@ public sealed class DrbdLayersTests : IDisposable
         Assert.Equal("Secondary", kernel.Role);
         Assert.False(File.Exists(file));
 
+        // wipe-md leaves a part of its metadata, without a signature: an operator wipes it.
+        await LoopDevice.RunAsync("blkdiscard", ["--zeroout", loop.Path]);
+
         // It ends in the middle and takes nothing back, as by kill -9: the next one takes that down first.
         (kernel.Role, kernel.Disk, kernel.Connection, kernel.UpFails) = (null, "Inconsistent", "Connecting", false);
         await layers.ExecuteAsync(order, cancellationToken: Token);
