@@ -164,7 +164,7 @@ internal sealed class Reconciler(Workplace place, WorkflowCatalog workflows, Phy
         try
         {
             var expected = await place.Store.ReadAsync(
-                async session => await MachineRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } rows
+                async session => await MachineRows.FindAsync(session, machine.Id, cancellationToken).ConfigureAwait(false) is { } rows && rows.Machine.Pm == place.Host.Id
                     ? await place.Definitions.BuildAsync(session, rows, cancellationToken).ConfigureAwait(false)
                     : null,
                 cancellationToken).ConfigureAwait(false);

@@ -543,6 +543,8 @@ public sealed class UseCaseCrashTests
 
         public override async Task VerifyAsync(IReadOnlyList<Operation> operations, CancellationToken cancellationToken)
         {
+            // A repair, which the service begins on its own, may find that the machine has just left.
+            operations = [.. operations.Where(operation => operation is not { Kind: "vm.repair", Error: PengxErrorCode.WrongState })];
             var acted = operations.Count > _operationsBefore;
             Assert.All(operations, operation => Assert.True(operation.State == OperationState.Succeeded || (scenario.IsCancelled && operation.State == OperationState.Cancelled), $"{operation.Description}: {operation.Message}"));
             if (acted || scenario.WholeBefore)

@@ -336,7 +336,6 @@ public sealed class MoveTests
 
     [Theory]
     [InlineData("start")]
-    [InlineData("reset")]
     [InlineData("delete")]
     [InlineData("move disks")]
     public async Task A_machine_that_moved_away_before_an_operation_held_it_is_left_alone(string verb)
@@ -345,11 +344,6 @@ public sealed class MoveTests
         var (storlink, target) = (await world.AddStorlinkAsync("shared", shared: true), await world.AddStorlinkAsync("store2"));
         var peer = await world.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
         var id = await world.AddMachineAsync(storlink);
-        if (verb == "reset")
-        {
-            await world.DoneAsync(world.Machines.StartAsync(id, null, Token));
-        }
-
         // The request has been judged, and has not been accepted yet.
         var moved = "";
         world.Host.Before(SimulatedVerb.Find, async (_, _) =>
@@ -361,7 +355,6 @@ public sealed class MoveTests
         var ended = await world.EndedAsync(verb switch
         {
             "start" => world.Machines.StartAsync(id, null, Token),
-            "reset" => world.Machines.ResetAsync(id, null, Token),
             "delete" => world.Machines.DeleteAsync(id, null, Token),
             _ => world.Machines.MoveDisksAsync(id, target, null, Token),
         });
