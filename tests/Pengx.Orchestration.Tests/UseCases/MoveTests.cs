@@ -344,6 +344,7 @@ public sealed class MoveTests
         var (storlink, target) = (await world.AddStorlinkAsync("shared", shared: true), await world.AddStorlinkAsync("store2"));
         var peer = await world.AddPeerAsync("pm2", null, TimeProvider.System.GetUtcNow());
         var id = await world.AddMachineAsync(storlink);
+
         // The request has been judged, and has not been accepted yet.
         var moved = "";
         world.Host.Before(SimulatedVerb.Find, async (_, _) =>
