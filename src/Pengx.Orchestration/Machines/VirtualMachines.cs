@@ -331,7 +331,7 @@ public sealed partial class VirtualMachines
 
     internal async Task StateAsync(VirtualMachine machine, CancellationToken cancellationToken, params VmState[] allowed)
     {
-        var state = (await _place.Driver.Domains.FindAsync(machine.Id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown;
+        var state = await _place.StateAsync(machine.Id, cancellationToken).ConfigureAwait(false);
         if (allowed.Contains(state))
         {
             return;

@@ -47,6 +47,10 @@ internal sealed class Workplace
     public async Task<bool> IsAliveAsync(DomainId id, CancellationToken cancellationToken) =>
         await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false) is { State: VmState.Running or VmState.Paused };
 
+    /// <summary>The state of a domain on this host; one that is not there is shut down.</summary>
+    public async Task<VmState> StateAsync(DomainId id, CancellationToken cancellationToken) =>
+        (await Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown;
+
     /// <summary>Ends a domain that has crashed, before somebody works on its disks at rest: where it is kept to be looked at, its QEMU has
     /// the images open, and writes to them once more when it goes.</summary>
     public async Task EndCrashedAsync(VmId id, CancellationToken cancellationToken)

@@ -35,7 +35,7 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
     [
         new("check target", async (context, cancellationToken) =>
         {
-            context.State.Was = (await place.Driver.Domains.FindAsync(context.State.Vm, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown;
+            context.State.Was = await place.StateAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
             await MigrationRules.CheckAsync(place, context.State.Vm, context.State.Target, cancellationToken).ConfigureAwait(false);
         }),
         new("move the guest", async (context, cancellationToken) =>

@@ -183,9 +183,7 @@ internal static class TemplateRules
     {
         var template = await place.Store.ReadAsync(session => session.Templates.FindAsync(id, cancellationToken), cancellationToken).ConfigureAwait(false)
             ?? throw new NotFoundException("template", id.ToString());
-        var state = template.Pm == place.Host.Id
-            ? (await place.Driver.Domains.FindAsync(id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown
-            : template.State;
+        var state = template.Pm == place.Host.Id ? await place.StateAsync(id, cancellationToken).ConfigureAwait(false) : template.State;
 
         // One that crashed has its images open still, and may write to them once more.
         return state == VmState.Shutdown

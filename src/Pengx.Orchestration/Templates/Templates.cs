@@ -197,7 +197,7 @@ public sealed class Templates
         var image = string.IsNullOrWhiteSpace(iso) ? null : FieldRules.IsoName(iso);
         var template = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
         var isoPath = image is null ? null : _isos.Get(image).Path;
-        var state = await StateAsync(template, cancellationToken).ConfigureAwait(false);
+        var state = await _place.StateAsync(template.Id, cancellationToken).ConfigureAwait(false);
         if (state is VmState.Running or VmState.Paused)
         {
             throw new WrongStateException($"Template '{template.Name}' is {VirtualMachines.Name(state)}; shut it down first.");
@@ -220,7 +220,7 @@ public sealed class Templates
     public async Task<Operation> ShutdownAsync(TemplateId id, OperationRequest? options = null, CancellationToken cancellationToken = default)
     {
         var template = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
-        return await StateAsync(template, cancellationToken).ConfigureAwait(false) is VmState.Running
+        return await _place.StateAsync(template.Id, cancellationToken).ConfigureAwait(false) is VmState.Running
             ? await _operations.StartAsync(_workflows.ShutDownTemplate, new GuestState { Guest = GuestRef.Of(template) }, options, cancellationToken).ConfigureAwait(false)
             : throw new WrongStateException($"Template '{template.Name}' is not RUNNING; start it first.");
     }
@@ -232,7 +232,7 @@ public sealed class Templates
     public async Task<Operation> PowerOffAsync(TemplateId id, OperationRequest? options = null, CancellationToken cancellationToken = default)
     {
         var template = await OwnAsync(id, cancellationToken).ConfigureAwait(false);
-        return await StateAsync(template, cancellationToken).ConfigureAwait(false) is not VmState.Shutdown
+        return await _place.StateAsync(template.Id, cancellationToken).ConfigureAwait(false) is not VmState.Shutdown
             ? await _operations.StartAsync(_workflows.PowerOffTemplate, new GuestState { Guest = GuestRef.Of(template) }, VirtualMachines.Forced(options), cancellationToken).ConfigureAwait(false)
             : throw new WrongStateException($"Template '{template.Name}' is SHUTDOWN already.");
     }
@@ -319,9 +319,6 @@ public sealed class Templates
 
     private Task<IReadOnlyList<Disk>> DisksAsync(TemplateId id, CancellationToken cancellationToken) =>
         _place.Store.ReadAsync(session => session.Disks.ListByOwnerAsync(DiskOwner.Of(id), cancellationToken), cancellationToken);
-
-    private async Task<VmState> StateAsync(Template template, CancellationToken cancellationToken) =>
-        (await _place.Driver.Domains.FindAsync(template.Id, cancellationToken).ConfigureAwait(false))?.State ?? VmState.Shutdown;
 
     private async Task RefuseTakenNameAsync(string name, TemplateId? except, CancellationToken cancellationToken)
     {

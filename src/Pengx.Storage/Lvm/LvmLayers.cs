@@ -135,7 +135,7 @@ public sealed class LvmLayers : IStorageLayerDriver
                 }
 
                 var path = logical.IsThinPool ? null : FindPath(owner, logical);
-                var attached = logical.IsThinPool || (path is not null && (layer.MountPoint is not { } point || _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(path)));
+                var attached = logical.IsThinPool || (path is not null && (layer.MountPoint is not { } point || _fileSystems.IsAt(point, path)));
                 return new(
                     layer with
                     {
@@ -583,7 +583,7 @@ public sealed class LvmLayers : IStorageLayerDriver
         }
 
         var path = $"/dev/{group.Name}/{volume.Name}";
-        if (order.Layer.MountPoint is { } point && (_fileSystems.Find(point) is not { } mount || mount.Number != Posix.FindDeviceNumber(path)))
+        if (order.Layer.MountPoint is { } point && !_fileSystems.IsAt(point, path))
         {
             foreach (var step in _fileSystems.MakeAndMount(path, point, order.FileSystem))
             {
@@ -617,7 +617,7 @@ public sealed class LvmLayers : IStorageLayerDriver
             yield break;
         }
 
-        if (order.Layer.MountPoint is { } point && _fileSystems.Find(point)?.Number == Posix.FindDeviceNumber(path))
+        if (order.Layer.MountPoint is { } point && _fileSystems.IsAt(point, path))
         {
             yield return _fileSystems.Unmount(path, point);
         }
