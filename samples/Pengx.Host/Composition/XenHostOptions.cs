@@ -19,8 +19,6 @@ internal sealed class XenHostOptions
 
     public bool KernelBlockBackend { get; set; } = true;
 
-    public bool DirectIo { get; set; } = true;
-
     public XlVncConsole Vnc { get; set; }
 
     public string? VifScript { get; set; }
@@ -41,7 +39,6 @@ internal sealed class XenHostOptions
         Bootloader = Bootloader,
         PopulateOnDemand = PopulateOnDemand,
         KernelBlockBackend = KernelBlockBackend,
-        DirectIo = DirectIo,
         Vnc = Vnc,
         VifScript = VifScript,
         ExtraSettings = Settings.ToDictionary(setting => setting.Key, setting => ParseValue(setting.Key, setting.Value)),

@@ -79,6 +79,9 @@ public sealed record QmpBlockNode
     /// <summary>The image.</summary>
     public required QmpImage Image { get; init; }
 
+    /// <summary>How it is cached.</summary>
+    public QmpBlockCache? Cache { get; init; }
+
     /// <summary>The limit on reads and writes together, in bytes per second; 0 for none. Limits are a disk's: only <c>query-block</c> tells them.</summary>
     [JsonPropertyName("bps")]
     public long BytesPerSecond { get; init; }
@@ -92,6 +95,22 @@ public sealed record QmpBlockNode
 
     /// <summary>The nodes that it uses, where QEMU tells them (10.1 and later).</summary>
     public IReadOnlyList<QmpBlockChild>? Children { get; init; }
+}
+
+/// <summary>How a node is cached (<c>BlockdevCacheInfo</c> in <c>qapi/block-core.json</c>).</summary>
+public sealed record QmpBlockCache
+{
+    /// <summary>Whether a write is done before it is on the medium; a flush brings it there.</summary>
+    [JsonPropertyName("writeback")]
+    public required bool IsWriteback { get; init; }
+
+    /// <summary>Whether it goes past the host's page cache (<c>O_DIRECT</c>).</summary>
+    [JsonPropertyName("direct")]
+    public required bool IsDirect { get; init; }
+
+    /// <summary>Whether flushes are left out.</summary>
+    [JsonPropertyName("no-flush")]
+    public required bool IsNeverFlushed { get; init; }
 }
 
 /// <summary>A node's use of another (<c>BlockdevChild</c> in <c>qapi/block-core.json</c>).</summary>

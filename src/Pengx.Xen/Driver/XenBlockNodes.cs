@@ -58,7 +58,7 @@ internal static class XenBlockNodes
     /// <exception cref="HypervisorException">It is of a kind that is not used here.</exception>
     public static DiskLayer Read(QmpBlockGraph graph, QmpBlockGraphNode node)
     {
-        var storage = node.Children.FirstOrDefault(child => child.Role == "file") is { } file ? graph.Find(file.Node)?.Info : null;
+        var storage = StorageOf(graph, node)?.Info;
         DiskLocation? location = storage?.Driver switch
         {
             "file" => new FileLocation(storage.File),
@@ -83,6 +83,44 @@ internal static class XenBlockNodes
         ["file"] = new JsonObject { ["driver"] = layer.Location is BlockLocation ? "host_device" : "file", ["filename"] = PathOf(layer) },
     };
 
+    /// <summary>Whether QEMU writes a raw image through the host's page cache.</summary>
+    /// <param name="graph">QEMU's nodes.</param>
+    /// <param name="node">The image's node.</param>
+    public static bool IsCached(QmpBlockGraph graph, QmpBlockGraphNode node) =>
+        node.Info.Driver == DiskFormat.Raw.Name && StorageOf(graph, node)?.Info.Cache?.IsDirect != true;
+
+    /// <summary>How a raw image is opened anew (<c>blockdev-reopen</c>) as Xen's disk device opened it, but past the page cache.</summary>
+    /// <param name="graph">QEMU's nodes.</param>
+    /// <param name="node">The image's node.</param>
+    /// <param name="discards">Whether discards reach its storage.</param>
+    /// <returns><see langword="null"/> where QEMU made the node's name up, as of what was found beneath an overlay: such a node cannot be opened anew.</returns>
+    public static JsonObject? DescribePastCache(QmpBlockGraph graph, QmpBlockGraphNode node, bool discards)
+    {
+        if (node.Name.StartsWith('#') || StorageOf(graph, node) is not { } storage)
+        {
+            return null;
+        }
+
+        var discard = discards ? "unmap" : "ignore";
+        return new()
+        {
+            ["driver"] = node.Info.Driver,
+            ["node-name"] = node.Name,
+            ["cache"] = new JsonObject { ["direct"] = true },
+            ["discard"] = discard,
+            ["file"] = new JsonObject
+            {
+                ["driver"] = storage.Info.Driver,
+                ["filename"] = storage.Info.File,
+                ["cache"] = new JsonObject { ["direct"] = true },
+                ["discard"] = discard,
+
+                // Xen's disk device takes no locks, since an emulated drive may have the same image open.
+                ["locking"] = "off",
+            },
+        };
+    }
+
     /// <summary>Where a layer lies, and how an image's header names it that it backs.</summary>
     /// <param name="layer">The layer.</param>
     public static string PathOf(DiskLayer layer) => layer.Location switch
@@ -96,4 +134,7 @@ internal static class XenBlockNodes
     /// <param name="layer">The layer.</param>
     public static string LocationHash(DiskLayer layer) =>
         Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{layer.Location.GetType().Name}:{layer.Location}")))[..LocationDigits];
+
+    private static QmpBlockGraphNode? StorageOf(QmpBlockGraph graph, QmpBlockGraphNode node) =>
+        node.Children.FirstOrDefault(child => child.Role == "file") is { } file ? graph.Find(file.Node) : null;
 }

@@ -1,3 +1,6 @@
+using System.Text.Json.Nodes;
+using Pengx.Qmp;
+
 namespace Pengx.Xen;
 
 // Moving a running domain to another host.
@@ -40,10 +43,9 @@ internal sealed partial class XenDomain
                 $"Domain {id} cannot be moved while it runs: disk {qcow2.Id} is qcow2, whose tables the other host would read before this one has written them back. Raw disks can be moved.");
         }
 
-        if (kind != XlGuestKind.Hvm && await FindCachedDiskAsync(run, cancellationToken).ConfigureAwait(false) is { } cached)
+        if (kind != XlGuestKind.Hvm)
         {
-            throw new WrongStateException(
-                $"Domain {id} cannot be moved while it runs: what it writes to disk {cached.Vdev} may still be in this host's page cache, where the other host would not see it. A disk is opened past the cache at the next start (Pengx:Xen:DirectIo).");
+            await WritePastCacheAsync(run, isTrial: true, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -56,6 +58,11 @@ internal sealed partial class XenDomain
             async token =>
             {
                 var run = await RequireRunAsync(token).ConfigureAwait(false);
+
+                if (environment.Guests.Kind != XlGuestKind.Hvm)
+                {
+                    await WritePastCacheAsync(run, isTrial: false, token).ConfigureAwait(false);
+                }
 
                 // Not cancelled from here on: xl ended in the middle can leave a guest suspended that nothing wakes.
                 var command = MigrateCommand(run.Domain, host);
@@ -119,28 +126,80 @@ internal sealed partial class XenDomain
         XlListEntry? FindGuest() => environment.Table.FindRow(id) is { State.Activity: not XlDomainActivity.Dying } row ? row : null;
     }
 
-    /// <summary>A disk that QEMU does not write past the page cache of this host. Only of an HVM guest does Xen make QEMU write that back and let
-    /// its images go before the other host's opens them; what was written back later would overwrite what the guest wrote there.</summary>
-    private async Task<XenDevice?> FindCachedDiskAsync(XenRun run, CancellationToken cancellationToken)
+    /// <summary>Has QEMU write back what is in this host's page cache of the raw disks, and write past it from now on. Only of an HVM guest does Xen make
+    /// QEMU write back and let its images go before the other host's opens them: what was written back later would overwrite what the guest wrote there.</summary>
+    /// <remarks>libxl's <c>direct-io-safe</c> would do it from the start. But it has QEMU use Linux's own asynchronous I/O, which Debian's QEMU for Xen is built
+    /// without: it then opens no disk at all, and the guest waits for its disks for minutes.</remarks>
+    /// <param name="run">The run.</param>
+    /// <param name="isTrial">Whether only to find out that it can be done.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="WrongStateException">A disk cannot be written past the cache while the guest runs.</exception>
+    private async Task WritePastCacheAsync(XenRun run, bool isTrial, CancellationToken cancellationToken)
     {
+        const string verb = "opening the disks past the page cache";
         try
         {
-            foreach (var device in await XenDevices.ListDisksAsync(environment.Store, run.Domain, cancellationToken).ConfigureAwait(false))
+            var devices = (await XenDevices.ListDisksAsync(environment.Store, run.Domain, cancellationToken).ConfigureAwait(false))
+                .Where(static device => device is { IsServedByQemu: true, IsRaw: true, IsReadOnly: false, IsCdrom: false, Vdev: not null }).ToList();
+            if (devices.Count == 0)
             {
-                if (device is { IsServedByQemu: true, IsRaw: true, IsReadOnly: false }
-                    && await XenDevices.FindBackendValueAsync(environment.Store, device, XlDisk.DirectIo, cancellationToken).ConfigureAwait(false) != "1")
-                {
-                    return device;
-                }
+                return;
             }
 
-            return null;
+            if (!_monitor.IsThere)
+            {
+                throw Cached(devices[0], $"its QEMU does not listen here (there is no {_files.MonitorSocket})");
+            }
+
+            var lease = await _monitor.OpenAsync(cancellationToken).ConfigureAwait(false);
+            await using (lease.ConfigureAwait(false))
+            {
+                var cached = await FindCachedAsync(lease.Client, devices, cancellationToken).ConfigureAwait(false);
+                if (isTrial || cached.Count == 0)
+                {
+                    return;
+                }
+
+                JsonObject arguments = new() { ["options"] = new JsonArray([.. cached]) };
+                await lease.Client.ExecuteAsync(QmpCommands.BlockdevReopen, QmpArguments.Create(arguments), cancellationToken).ConfigureAwait(false);
+                if ((await FindCachedAsync(lease.Client, devices, cancellationToken).ConfigureAwait(false)).Count > 0)
+                {
+                    throw new HypervisorException($"Domain {id}: QEMU was told to write past this host's page cache and does not; it cannot be moved while it runs.");
+                }
+            }
         }
-        catch (XenstoreException exception)
+        catch (Exception exception) when (exception is QmpException or XenstoreException)
         {
-            throw StoreFailure("reading the disks", exception);
+            throw Translate(verb, exception);
         }
     }
+
+    /// <summary>The raw disks that QEMU writes through the page cache, each as it would be opened past it.</summary>
+    private async Task<IReadOnlyList<JsonObject>> FindCachedAsync(IQmpClient client, IReadOnlyList<XenDevice> devices, CancellationToken cancellationToken)
+    {
+        var graph = await QmpBlockGraph.QueryAsync(client, cancellationToken).ConfigureAwait(false);
+        var roots = await FindRootsAsync(client, graph, cancellationToken).ConfigureAwait(false);
+        List<JsonObject> cached = [];
+        foreach (var device in devices)
+        {
+            if (!roots.TryGetValue(device.Vdev!, out var root) || graph.Find(root) is not { } node)
+            {
+                throw Cached(device, "QEMU does not tell how it has it open");
+            }
+
+            if (XenBlockNodes.IsCached(graph, node))
+            {
+                var discards = await XenDevices.FindBackendValueAsync(environment.Store, device, "discard-enable", cancellationToken).ConfigureAwait(false) == "1";
+                cached.Add(XenBlockNodes.DescribePastCache(graph, node, discards)
+                    ?? throw Cached(device, "it lay beneath an overlay when the guest started, and QEMU opens only what it was told to open by name anew. After the guest's next start it can be moved"));
+            }
+        }
+
+        return cached;
+    }
+
+    private WrongStateException Cached(XenDevice device, string why) => new(
+        $"Domain {id} cannot be moved while it runs: what it writes to disk {device.Vdev} may still be in this host's page cache, where the other host would not see it, and {why}.");
 
     // xl gives it this name before it lets the other host go on, and takes it back only when that one has given the guest up.
     private static bool IsAway(XlListEntry row) => row.Name?.EndsWith(AwaySuffix, StringComparison.Ordinal) == true;

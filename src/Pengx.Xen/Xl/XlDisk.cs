@@ -7,9 +7,6 @@ namespace Pengx.Xen;
 /// <remarks>Source: <c>xl-disk-configuration(5)</c>.</remarks>
 public sealed record XlDisk
 {
-    /// <summary>Lets QEMU open a disk past the host's page cache; libxl's name of it in xenstore, too.</summary>
-    internal const string DirectIo = "direct-io-safe";
-
     private const string TargetKey = "target=";
 
     /// <summary>The guest's device: <c>xvda</c>, <c>hdc</c>.</summary>
@@ -142,9 +139,6 @@ public sealed record XlDisk
                 throw new InvalidFieldException("disk", disk.Id.ToString(), "Xen knows no such kind of location.");
         }
 
-        // Only an HVM guest's QEMU writes the cache back before another host opens the disk; so the others' QEMU shall have nothing there. What
-        // the flag vouches for is of old: QEMU copies what a guest writes before it hands it to the kernel since 4.0.
-        var isDirect = raw && backend == "qdisk" && profile is { Kind: not XlGuestKind.Hvm, DirectIo: true };
-        return new() { Format = top.Format.Name, Vdev = disk.Vdev, ReadOnly = disk.ReadOnly, BackendType = backend, Others = isDirect ? [DirectIo] : [], Target = target };
+        return new() { Format = top.Format.Name, Vdev = disk.Vdev, ReadOnly = disk.ReadOnly, BackendType = backend, Target = target };
     }
 }

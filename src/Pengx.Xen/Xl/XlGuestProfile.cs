@@ -58,10 +58,6 @@ public sealed record XlGuestProfile
     /// merges of such disks.</summary>
     public bool KernelBlockBackend { get; init; } = true;
 
-    /// <summary>Whether QEMU opens the raw disks of PV and PVH guests past the host's page cache (<c>O_DIRECT</c>): only then can they be moved to
-    /// another host while they run. Their file system must be able to; tmpfs is only since Linux 6.6.</summary>
-    public bool DirectIo { get; init; } = true;
-
     /// <summary>How the VNC console is kept, of guests that have a password for it.</summary>
     public XlVncConsole Vnc { get; init; }
 

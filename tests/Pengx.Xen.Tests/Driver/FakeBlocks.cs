@@ -23,6 +23,18 @@ internal sealed class FakeBlocks(DomainDisk disk) : IAsyncDisposable
     /// <summary>Whether the disk is behind an emulated drive, too.</summary>
     public bool IsEmulated { get; set; }
 
+    /// <summary>What the disk's first image is called instead of as Xen's disk device calls it.</summary>
+    public string? RootName { get; set; }
+
+    /// <summary>Why QEMU does not open anything anew.</summary>
+    public string? ReopenRefusal { get; set; }
+
+    /// <summary>Whether it says that it has opened something anew, and has not.</summary>
+    public bool IsDeaf { get; set; }
+
+    /// <summary>Whether the disk is written past the page cache.</summary>
+    public bool IsDirect { get; private set; }
+
     /// <summary>How often somebody looked at the disks.</summary>
     public int Looks { get; private set; }
 
@@ -65,14 +77,15 @@ internal sealed class FakeBlocks(DomainDisk disk) : IAsyncDisposable
 
     private static string Text(FakeQmpRequest request, string name) => request.Arguments!.Value.GetProperty(name).GetString()!;
 
-    private static string NodeOf(DiskLayer layer) => Path.GetFileName(layer.Location.ToString()!);
+    private string NodeOf(DiskLayer layer) => RootName is { } name && layer == _layers[0] ? name : Path.GetFileName(layer.Location.ToString()!);
 
-    private static JsonObject Node(DiskLayer layer, string name, string driver, params JsonNode[] children) => new()
+    private JsonObject Node(DiskLayer layer, string name, string driver, params JsonNode[] children) => new()
     {
         ["node-name"] = name,
         ["drv"] = driver,
         ["file"] = layer.Location.ToString(),
         ["ro"] = false,
+        ["cache"] = new JsonObject { ["writeback"] = true, ["direct"] = IsDirect, ["no-flush"] = false },
         ["backing_file_depth"] = 0,
         ["image"] = new JsonObject { ["filename"] = layer.Location.ToString(), ["format"] = layer.Format.Name, ["virtual-size"] = 1024 * 1024 },
         ["children"] = new JsonArray(children),
@@ -132,6 +145,11 @@ internal sealed class FakeBlocks(DomainDisk disk) : IAsyncDisposable
                     return FakeQmpServer.Reply(request);
                 case "job-dismiss":
                     _job = null;
+                    return FakeQmpServer.Reply(request);
+                case "blockdev-reopen" when ReopenRefusal is { } why:
+                    return FakeQmpServer.Refusal(request, "GenericError", why);
+                case "blockdev-reopen":
+                    IsDirect = !IsDeaf && request.Arguments!.Value.GetProperty("options")[0].GetProperty("file").GetProperty("cache").GetProperty("direct").GetBoolean();
                     return FakeQmpServer.Reply(request);
                 case "block-job-set-speed":
                     return FakeQmpServer.Reply(request);

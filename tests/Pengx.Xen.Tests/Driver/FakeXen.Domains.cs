@@ -217,10 +217,7 @@ internal sealed partial class FakeXen
             Write($"{place}/type", kind == "vbd" ? "phy" : "qdisk");
             Write($"{place}/mode", disk.ReadOnly ? "r" : "w");
             Write($"{place}/device-type", disk.IsCdrom ? "cdrom" : "disk");
-            if (disk.Others.Contains("direct-io-safe"))
-            {
-                Write($"{place}/direct-io-safe", "1");
-            }
+            Write($"{place}/discard-enable", disk.ReadOnly ? "0" : "1");
         }
 
         Write($"{domain.Record}/device/vbd/{number}/backend", backend);

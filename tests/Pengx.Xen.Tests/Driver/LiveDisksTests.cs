@@ -266,9 +266,71 @@ public sealed class LiveDisksTests : IAsyncLifetime
         await driver.Domains.DestroyAsync(definition.Id, Token);
     }
 
-    private async Task<(XenHypervisorDriver Driver, ILiveDisks Live, DomainDefinition Definition)> StartAsync()
+    [Fact]
+    public async Task A_guest_is_moved_with_nothing_of_its_disks_in_the_page_cache_and_goes_on_so_when_that_fails()
     {
-        var driver = _guests.CreateDriver();
+        var kernel = LiveGuests.PathOf(_guests.CreateGuest().Disks[0].Layers[0]);
+        var (driver, live, definition) = await StartAsync(options => options.Guests = new() { Kind = XlGuestKind.Pvh, Kernel = kernel });
+        var id = definition.Id;
+        Assert.True(driver.TryGetFeature<ILiveMigration>(out var migration));
+        await migration.CheckMigrationAsync(id, "host2", Token);
+        Assert.Equal([false, false], OpenedDirectly(definition));
+        var before = await _guests.FlushAnotherAsync(id);
+        _guests.Xen.Instead = call =>
+        {
+            if (call[0] != "migrate")
+            {
+                return null;
+            }
+
+            Assert.Equal([true, true], OpenedDirectly(definition));
+            return (1, "ssh: connect to host host2 port 22: No route to host\n");
+        };
+        Assert.Contains("goes on here", (await Assert.ThrowsAsync<HypervisorException>(() => migration.MigrateAsync(id, "host2", Token))).Message, StringComparison.Ordinal);
+        Assert.True(await _guests.FlushAnotherAsync(id) > before);
+
+        // Its disks are changed as before, and after a merge nothing is to do.
+        var bottom = definition.Disks[1];
+        var overlay = await _guests.OverlayAsync(bottom);
+        await live.OverlayAsync(id, [overlay], cancellationToken: Token);
+        before = await _guests.FlushAnotherAsync(id);
+        await live.CommitAsync(id, new(overlay.After, bottom), cancellationToken: Token);
+        await migration.CheckMigrationAsync(id, "host2", Token);
+        Assert.Equal([true, true], OpenedDirectly(definition));
+        Assert.True(await _guests.FlushAnotherAsync(id) > before);
+        await driver.Domains.DestroyAsync(id, Token);
+        Assert.True(await _guests.ReadNewestAsync(bottom.Layers[0]) > before);
+    }
+
+    /// <summary>Which disks of a guest its QEMU has open past the page cache, as the kernel tells it.</summary>
+    private IEnumerable<bool> OpenedDirectly(DomainDefinition definition)
+    {
+        const int Direct = 0x4000;
+        var process = $"/proc/{_guests.Xen.Get(definition.Id).Machine!.Pid}";
+        var open = Directory.GetFiles($"{process}/fd").ToLookup(FindTarget, Path.GetFileName);
+        return definition.Disks.Select(disk => open[LiveGuests.PathOf(disk.Layers[0])].All(fd =>
+        {
+            var flags = File.ReadLines($"{process}/fdinfo/{fd}").First(line => line.StartsWith("flags:", StringComparison.Ordinal))["flags:".Length..].Trim();
+            return (Convert.ToInt32(flags, 8) & Direct) != 0;
+        }));
+
+        static string? FindTarget(string fd)
+        {
+            try
+            {
+                return File.ResolveLinkTarget(fd, returnFinalTarget: false)?.FullName;
+            }
+            catch (FileNotFoundException)
+            {
+                // It was closed just now.
+                return null;
+            }
+        }
+    }
+
+    private async Task<(XenHypervisorDriver Driver, ILiveDisks Live, DomainDefinition Definition)> StartAsync(Action<XenOptions>? configure = null)
+    {
+        var driver = _guests.CreateDriver(configure);
         await driver.StartAsync(Token);
         Assert.True(driver.TryGetFeature<ILiveDisks>(out var live));
         var definition = _guests.CreateGuest();

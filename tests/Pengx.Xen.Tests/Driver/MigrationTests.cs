@@ -92,9 +92,7 @@ public sealed class MigrationTests : XenDriverTest
     [Fact]
     public async Task PV_guest_is_refused_where_Xen_has_no_shadow_paging()
     {
-        File.WriteAllBytes(Folder.At("kernel"), []);
-        var driver = await StartDriverAsync(options => options.Guests = new() { Kind = XlGuestKind.Pv, Kernel = Folder.At("kernel") });
-        var id = await RunAsync(driver, Define());
+        var (driver, id, _) = await RunServedAsync(XlGuestKind.Pv);
         await RefusedAsync(driver, id, "shadow paging");
         Xen.Capabilities += " shadow";
         await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
@@ -287,38 +285,49 @@ public sealed class MigrationTests : XenDriverTest
     }
 
     [Fact]
-    public async Task PVH_guest_whose_writes_may_be_in_the_page_cache_is_refused_until_it_is_started_anew()
+    public async Task PVH_guest_is_moved_when_its_QEMU_writes_past_the_page_cache()
     {
-        File.WriteAllBytes(Folder.At("kernel"), []);
-        XlGuestProfile pvh = new() { Kind = XlGuestKind.Pvh, Kernel = Folder.At("kernel") };
-        var before = await StartDriverAsync(options => options.Guests = pvh with { DirectIo = false });
-        DomainDisk servedByKernel = new() { Id = DiskId.New(), Layers = [new(new BlockLocation("/dev/null"), DiskFormat.Raw)], Vdev = "xvdb" };
-        var definition = Define() with { Disks = [Disk(0), servedByKernel] };
-        var id = await RunAsync(before, definition);
-        await RefusedAsync(before, id, "page cache");
-
-        await before.DisposeAsync();
-        var driver = await StartDriverAsync(options => options.Guests = pvh);
-        await driver.Domains.DefineAsync(definition, Stop);
-        await RefusedAsync(driver, id, "xvda may still be in this host's page cache");
-        await driver.Domains.DestroyAsync(id, Stop);
-        await driver.Domains.StartAsync(id, Stop);
+        var (driver, id, blocks) = await RunServedAsync(XlGuestKind.Pvh);
         await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
-
-        // One that is plugged in while it runs, too.
-        var another = Disk(3);
-        await driver.Domains.DefineAsync(definition with { Disks = [.. definition.Disks, another] }, Stop);
-        await driver.Devices().PlugDiskAsync(id, another, Stop);
-        await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+        Assert.False(blocks.IsDirect);
+        bool? wasDirect = null;
+        Xen.Before = (call, _) =>
+        {
+            wasDirect = call[0] == "migrate" ? blocks.IsDirect : wasDirect;
+            return Task.CompletedTask;
+        };
+        await Migration(driver).MigrateAsync(id, "host2", Stop);
+        Assert.True(wasDirect);
+        Assert.Empty(Xen.Domains);
     }
 
     [Fact]
-    public async Task HVM_guest_is_moved_whatever_is_in_the_page_cache()
+    public async Task PVH_guest_stays_when_its_QEMU_cannot_write_past_the_page_cache()
     {
-        var driver = await StartDriverAsync();
-        var id = await RunAsync(driver, Define());
-        Assert.Null(Store.Read($"/local/domain/0/backend/qdisk/{Number(Xen.Get(id).Number)}/51712/direct-io-safe"));
+        var (driver, id, blocks) = await RunServedAsync(XlGuestKind.Pvh);
+        blocks.ReopenRefusal = "Could not open: Filesystem does not support O_DIRECT";
+        var refused = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains("past the page cache: Could not open: Filesystem does not support O_DIRECT", refused.Message, StringComparison.Ordinal);
+
+        // What is said to be done is looked at.
+        blocks.ReopenRefusal = null;
+        blocks.IsDeaf = true;
+        refused = await Assert.ThrowsAsync<HypervisorException>(() => Migration(driver).MigrateAsync(id, "host2", Stop));
+        Assert.Contains("and does not", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(VmState.Running, await StateAsync(driver, id));
+        Assert.Empty(Xen.CallsOf("migrate"));
+    }
+
+    [Fact]
+    public async Task PVH_guest_whose_writes_may_be_in_the_page_cache_is_refused()
+    {
+        var (driver, id, blocks) = await RunServedAsync(XlGuestKind.Pvh);
+        blocks.RootName = "#block101";
+        await RefusedAsync(driver, id, "xvda may still be in this host's page cache, where the other host would not see it, and it lay beneath an overlay");
+        blocks.RootName = null;
         await Migration(driver).CheckMigrationAsync(id, "host2", Stop);
+        File.Delete(SocketOf(id));
+        await RefusedAsync(driver, id, "its QEMU does not listen here");
     }
 
     [Fact]
@@ -336,6 +345,19 @@ public sealed class MigrationTests : XenDriverTest
         moving.Open();
         await migrating;
         Assert.Empty(Xen.Domains);
+    }
+
+    /// <summary>Runs a guest with a disk that QEMU serves and one that the kernel does.</summary>
+    private async Task<(XenHypervisorDriver Driver, DomainId Id, FakeBlocks Blocks)> RunServedAsync(XlGuestKind kind)
+    {
+        File.WriteAllBytes(Folder.At("kernel"), []);
+        DomainDisk servedByKernel = new() { Id = DiskId.New(), Layers = [new(new BlockLocation("/dev/null"), DiskFormat.Raw)], Vdev = "xvdb" };
+        var definition = Define() with { Disks = [Disk(0), servedByKernel] };
+        FakeBlocks blocks = new(definition.Disks[0]);
+        Open(blocks);
+        (Xen.Guests.HasQemu, Xen.Guests.Blocks) = (true, blocks);
+        var driver = await StartDriverAsync(options => options.Guests = new() { Kind = kind, Kernel = Folder.At("kernel") });
+        return (driver, await RunAsync(driver, definition), blocks);
     }
 
     private static ILiveMigration Migration(XenHypervisorDriver driver)

@@ -88,7 +88,7 @@ public sealed class XlDomainConfigTests
         kernel = "/srv/guest/vmlinux"
         ramdisk = "/srv/guest/initramfs.cpio"
         cmdline = "console=hvc0 quiet"
-        disk = [ "format=qcow2,vdev=xvda,access=rw,backendtype=qdisk,target=/srv/vm/a.qcow2", "format=raw,vdev=xvdb,access=rw,backendtype=qdisk,direct-io-safe,target=/srv/vm/b.raw" ]
+        disk = [ "format=qcow2,vdev=xvda,access=rw,backendtype=qdisk,target=/srv/vm/a.qcow2", "format=raw,vdev=xvdb,access=rw,backendtype=qdisk,target=/srv/vm/b.raw" ]
         vif = [ "mac=00:16:3e:00:00:01,bridge=xenbr0,script=vif-openvswitch" ]
         vnc = 1
         vnclisten = "127.0.0.1"
@@ -126,24 +126,6 @@ public sealed class XlDomainConfigTests
         var disk = new DomainDisk { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new BlockLocation("/dev/vg/lv-1"), format)] };
 
         Assert.Equal(backend, XlDisk.From(disk, s_pv with { KernelBlockBackend = kernel }, hotplug: false).BackendType);
-    }
-
-    [Theory]
-    [InlineData(XlGuestKind.Pvh, DiskFormat.Raw, true, true)]
-    [InlineData(XlGuestKind.Pv, DiskFormat.Raw, true, true)]
-    [InlineData(XlGuestKind.Pvh, DiskFormat.Raw, false, false)]
-    [InlineData(XlGuestKind.Pvh, DiskFormat.Qcow2, true, false)]
-    [InlineData(XlGuestKind.Hvm, DiskFormat.Raw, true, false)]
-    public void Which_disks_of_QEMU_are_opened_past_the_page_cache(XlGuestKind kind, DiskFormat format, bool allowed, bool expected)
-    {
-        var profile = s_pv with { Kind = kind, KernelBlockBackend = false, DirectIo = allowed };
-        var device = new DomainDisk { Id = DiskId.New(), Vdev = "xvda", Layers = [new(new BlockLocation("/dev/vg/lv-1"), format)] };
-
-        string[] others = expected ? ["direct-io-safe"] : [];
-        Assert.Equal(others, XlDisk.From(Disk("/srv/vm/a", "xvda", format), profile, hotplug: false).Others);
-        Assert.Equal(others, XlDisk.From(device, profile, hotplug: false).Others);
-
-        Assert.Empty(XlDisk.From(device with { Layers = [new(new BlockLocation("/dev/vg/lv-1"), DiskFormat.Raw)] }, profile with { KernelBlockBackend = true }, hotplug: false).Others);
     }
 
     [Fact]
@@ -400,12 +382,6 @@ public sealed class XlDomainConfigTests
         }
 
         Assert.Equal(disks, read.Disks.Select(disk => (disk.Vdev, disk.Format, disk.Target, disk.ReadOnly)));
-        var past = definition.Disks.Where(disk => !hvm && disk.Layers[0] is { Format: DiskFormat.Raw, Location: FileLocation }).Select(disk => disk.Vdev);
-        Assert.Equal(
-            past,
-            config.TryGetProperty("disks", out var told)
-                ? told.EnumerateArray().Where(disk => disk.TryGetProperty("direct_io_safe", out var direct) && direct.GetBoolean()).Select(disk => disk.GetProperty("vdev").GetString())
-                : []);
         Assert.Equal(
             definition.Nics.Select(nic => new XlVif { Mac = nic.Mac, Bridge = nic.Switch, Model = hvm && definition.IsWindows ? "e1000" : null }),
             read.Vifs);
