@@ -6,8 +6,8 @@ internal static class StorageUse
     // Names that tell what is on a device, or when it came, and not which one it is.
     private static readonly string[] s_passing = ["/dev/disk/by-uuid/", "/dev/disk/by-label/", "/dev/disk/by-partuuid/", "/dev/disk/by-partlabel/", "/dev/dm-"];
 
-    /// <summary>Demands that nothing is lost or left hanging by a verb. A storage link keeps all layers that it lies on; a layer keeps the one beneath it
-    /// from being deleted, whether it is attached or not.</summary>
+    /// <summary>Demands that nothing is lost or left hanging by a verb. A storage link keeps all layers that it lies on; one that another PM shares does where
+    /// this one has disks on it. A layer keeps the one beneath it from being deleted, whether it is attached or not.</summary>
     /// <exception cref="InUseException">Something lies on the layer, or it cannot be told.</exception>
     public static Task DemandUnusedAsync(Workplace place, StorageLayer layer, StorageVerb verb, CancellationToken cancellationToken) => place.Store.ReadAsync(
         async session =>
@@ -27,9 +27,19 @@ internal static class StorageUse
 
             await foreach (var storlink in session.Storlinks.ListAsync(cancellationToken).ConfigureAwait(false))
             {
-                if (storlink.Pm == layer.Pm && stack.Exists(row => LiesOn(storlink, row)))
+                if (!stack.Exists(row => LiesOn(storlink, row)))
+                {
+                    continue;
+                }
+
+                if (storlink.Pm == layer.Pm)
                 {
                     throw new InUseException($"Storage {layer.Id} is what storlink '{storlink.Name}' ({storlink.Link}) lies on; delete that first.");
+                }
+
+                if (storlink.Shared && await FindUserAsync(session, layer.Pm, storlink.Id, cancellationToken).ConfigureAwait(false) is { } user)
+                {
+                    throw new InUseException($"Storage {layer.Id} is what {user} of this PM has disks on, by storlink '{storlink.Name}' ({storlink.Link}) of PM {storlink.Pm}; move or delete them first.");
                 }
             }
 
@@ -64,6 +74,31 @@ internal static class StorageUse
         {
             throw new InUseException($"Whether storage {hidden.Id} ({Beneath(hidden)}) lies on storage {layer.Id} cannot be told while neither is there; attach storage {layer.Id} first.");
         }
+    }
+
+    /// <summary>Whose disks a PM has on a storage link that another one shares with it.</summary>
+    private static async Task<string?> FindUserAsync(IStoreSession session, PmId pm, StorlinkId storlink, CancellationToken cancellationToken)
+    {
+        foreach (var (kind, owner) in (await session.Disks.ListByStorlinkAsync(storlink, cancellationToken).ConfigureAwait(false)).Select(disk => disk.Owner).Distinct())
+        {
+            VmId? machine = kind switch
+            {
+                DiskOwnerKind.Vm => new VmId(owner),
+                DiskOwnerKind.Snapshot => (await session.Snapshots.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
+                _ => null,
+            };
+            if (machine is { } id && await session.VirtualMachines.FindAsync(id, cancellationToken).ConfigureAwait(false) is { } vm && vm.Pm == pm)
+            {
+                return $"VM {vm.Name}";
+            }
+
+            if (kind == DiskOwnerKind.Template && await session.Templates.FindAsync(new(owner), cancellationToken).ConfigureAwait(false) is { } template && template.Pm == pm)
+            {
+                return $"template {template.Name}";
+            }
+        }
+
+        return null;
     }
 
     private static bool LiesOn(StorageLayer row, StorageLayer layer) =>

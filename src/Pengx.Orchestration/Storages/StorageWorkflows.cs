@@ -39,8 +39,8 @@ internal abstract class StorageWorkflow(Workplace place, StorageLayerDrivers dri
 
     // Layers lie on each other: one change at a time on a host. Hosts share the devices of OCFS2: the second finds what the first has made.
     public override IReadOnlyList<ResourceLock> Locks(StorageState state) => state.Layer.Category == StorageCategory.Ocfs2
-        ? [new($"storages/{state.Layer.Pm}"), new("storages/ocfs2")]
-        : [new($"storages/{state.Layer.Pm}")];
+        ? [ResourceLock.OnStorages(state.Layer.Pm), new("storages/ocfs2")]
+        : [ResourceLock.OnStorages(state.Layer.Pm)];
 
     /// <summary>Carries the order out, and takes what was found into the state.</summary>
     protected async Task ExecuteAsync(StepContext<StorageState> context, StorageVerb verb, CancellationToken cancellationToken)

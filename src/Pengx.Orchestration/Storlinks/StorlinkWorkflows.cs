@@ -24,8 +24,11 @@ internal abstract class StorlinkWorkflow(Workplace place, string verb, string no
 
     public override string Describe(StorlinkState state) => $"the {noun} of storlink {state.Storlink.Name}";
 
+    // What it lies on is not taken down meanwhile.
     public override IReadOnlyList<ResourceLock> Locks(StorlinkState state) =>
-        [ResourceLock.On(state.Storlink.Id), ResourceLock.OnName("storlink", state.Update?.Name ?? state.Storlink.Name)];
+    [
+        ResourceLock.On(state.Storlink.Id), ResourceLock.OnName("storlink", state.Update?.Name ?? state.Storlink.Name), ResourceLock.OnStorages(state.Storlink.Pm, shared: true),
+    ];
 }
 
 internal sealed class CreateStorlinkRow(Workplace place) : StorlinkWorkflow(place, "create", "creation")

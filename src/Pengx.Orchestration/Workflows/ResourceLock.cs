@@ -31,6 +31,11 @@ public readonly record struct ResourceLock(string Resource, bool Shared = false)
     /// <param name="id">Which one.</param>
     internal static ResourceLock On(DiskId id) => new($"disk/{id}");
 
+    /// <summary>Claims the layers of storage of a physical machine.</summary>
+    /// <param name="id">Whose.</param>
+    /// <param name="shared">Whether others may claim them in the same way.</param>
+    internal static ResourceLock OnStorages(PmId id, bool shared = false) => new($"storages/{id}", shared);
+
     /// <summary>Claims a name, so that two operations at once cannot both take it.</summary>
     /// <param name="kind">Whose name, such as <c>vm</c>.</param>
     /// <param name="name">The name.</param>

@@ -316,6 +316,51 @@ public sealed class StorageLayersTests
         await world.DoneAsync(storages.DeleteAsync(7, null, Token));
     }
 
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public async Task What_another_PM_shares_keeps_a_layer_while_this_one_has_disks_on_it(bool isShared, bool isHere)
+    {
+        await using var world = WithLayers([]);
+        await world.StartAsync();
+        await AddAsync(world, Lv("vm/data") with { Id = 5, MountPoint = "/srv/vm" });
+        Assert.True(StorlinkId.TryParse((await AddStorlinkAsync(world, "/srv/vm")).Created!.Split('/')[1], out var link));
+        var id = await world.AddMachineAsync(link);
+        await using (var session = await world.Store.OpenAsync(Token))
+        {
+            var other = PmId.New();
+            session.Storlinks.Update((await session.Storlinks.FindAsync(link, Token))! with { Pm = other, Shared = isShared });
+            var machine = await session.VirtualMachines.FindAsync(id, Token);
+            session.VirtualMachines.Update(machine! with { Pm = isHere ? world.Pm.Id : other });
+            await session.SaveAsync(Token);
+        }
+
+        if (isShared && isHere)
+        {
+            var refused = await Assert.ThrowsAsync<InUseException>(() => world.Get<StorageLayers>().DetachAsync(5, null, Token));
+            Assert.StartsWith("Storage 5 is what VM web1 of this PM has disks on", refused.Message, StringComparison.Ordinal);
+        }
+        else
+        {
+            await world.DoneAsync(world.Get<StorageLayers>().DetachAsync(5, null, Token));
+        }
+    }
+
+    [Fact]
+    public async Task A_storage_link_is_not_made_on_what_is_being_taken_down()
+    {
+        TaskCompletionSource held = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var world = WithLayers([], execute: async _ => await held.Task);
+        await world.StartAsync();
+        await AddAsync(world, Lv("vm/data") with { Id = 5, MountPoint = "/srv/vm" });
+        var deleting = await world.Get<StorageLayers>().DeleteAsync(5, null, Token);
+        await Assert.ThrowsAsync<ResourceLockedException>(() => AddStorlinkAsync(world, "/srv/vm"));
+        held.SetResult();
+        Assert.Equal(OperationState.Succeeded, (await world.Operations.WaitAsync(deleting.Id, Token)).State);
+        await AddStorlinkAsync(world, "/srv/vm");
+    }
+
     [Fact]
     public async Task A_device_is_known_by_all_its_names_while_it_is_there_and_not_guessed_while_it_is_not()
     {
