@@ -23,7 +23,9 @@ public sealed class FibreChannelTests : IAsyncLifetime
 
         // targetcli asks on it for a daemon that it could do without. It stays: nothing else can tell when it may go.
         await LabHost.OutputAsync("systemctl", "start", "dbus.socket");
-        await LabHost.OutputAsync("ip", "link", "add", Initiator, "type", "veth", "peer", "name", Target);
+
+        // The ports' names are made of the addresses: udev gives a card others in its own time unless somebody has set them.
+        await LabHost.OutputAsync("ip", "link", "add", Initiator, "address", "02:00:00:70:66:01", "type", "veth", "peer", "name", Target, "address", "02:00:00:70:66:02");
         await MakePortAsync(Initiator);
         await MakePortAsync(Target);
     }
