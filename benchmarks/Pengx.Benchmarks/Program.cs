@@ -20,7 +20,7 @@ if (args is ["xenstore-real"])
 
 if (args is ["copy-real", .. var rest])
 {
-    await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1));
+    await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1), rest.ElementAtOrDefault(2));
     return;
 }
 

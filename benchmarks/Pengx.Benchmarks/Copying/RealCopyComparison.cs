@@ -7,7 +7,7 @@ namespace Pengx.Benchmarks.Copying;
 
 /// <summary>
 /// Our copy against <c>qemu-img</c>, <c>cp</c> and the disk itself, on the same data, in shuffled rounds of one run: on a shared machine
-/// only the ratio within a run means anything. Run with <c>copy-real [DIRECTORY [MEBIBYTES]]</c>; prints a table for the directory's file system and,
+/// only the ratio within a run means anything. Run with <c>copy-real [DIRECTORY [MEBIBYTES [CASE]]]</c>, CASE such as "qcow2 to raw"; prints a table for the directory's file system and,
 /// as root, one for XFS on a loop device. The source is dropped from memory before each copy, and a copy ends when it is durable.
 /// </summary>
 internal static partial class RealCopyComparison
@@ -16,11 +16,13 @@ internal static partial class RealCopyComparison
 
     // 900 MiB of 2048.
     private static long s_size = 2L << 30;
+    private static string? s_only;
 
     private static long Allocated => s_size / 2048 * 900;
 
-    internal static async Task RunAsync(string? place, string? mebibytes)
+    internal static async Task RunAsync(string? place, string? mebibytes, string? only)
     {
+        s_only = only;
         s_size = mebibytes is null ? s_size : long.Parse(mebibytes, CultureInfo.InvariantCulture) << 20;
         string directory = Directory.CreateDirectory(Path.Combine(place ?? Path.GetTempPath(), $"pengx-copy-{Environment.ProcessId}")).FullName;
         try
@@ -79,7 +81,7 @@ internal static partial class RealCopyComparison
             ("qcow2 to qcow2", sources.Qcow2, DiskFormat.Qcow2),
             ("chain to qcow2", sources.Chain, DiskFormat.Qcow2),
         ];
-        foreach ((string title, DiskLayer source, DiskFormat format) in cases)
+        foreach ((string title, DiskLayer source, DiskFormat format) in cases.Where(one => s_only is null || one.Name == s_only))
         {
             await CompareAsync(directory, $"{name.Trim()}, {title}", sources, source, format);
         }

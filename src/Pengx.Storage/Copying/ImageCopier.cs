@@ -417,6 +417,9 @@ public sealed class ImageCopier(
             TargetPath = part,
             TargetLength = identity.Length,
             From = done,
+
+            // A qcow2 image holds no zeros that could be left out: those are marked as such.
+            InKernel = plan.Request.Source.Format == DiskFormat.Qcow2,
             Journal = journal,
             JournalStep = JournalStep,
             Rate = plan.Request.RateLimit.Bytes > 0 ? new(plan.Request.RateLimit.Bytes, _time) : null,

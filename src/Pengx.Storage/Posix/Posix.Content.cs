@@ -70,6 +70,40 @@ internal static partial class Posix
         }
     }
 
+    /// <summary>Copies a range from file to file, to where it is in the first, without a way through this process.</summary>
+    /// <returns>How many bytes were copied: fewer where the source ends. Below zero where the kernel does not do it for these two files.</returns>
+    public static unsafe long CopyRange(SafeFileHandle from, string source, SafeFileHandle to, string target, long offset, long length)
+    {
+        long done = 0;
+        while (done < length)
+        {
+            var (input, output) = (offset + done, offset + done);
+            var count = copy_file_range(from, &input, to, &output, (nuint)(length - done), 0);
+            if (count > 0)
+            {
+                done += count;
+                continue;
+            }
+
+            if (count == 0)
+            {
+                break;
+            }
+
+            switch (Marshal.GetLastPInvokeError())
+            {
+                case Interrupted:
+                    continue;
+                case CrossDevice or Invalid or NotImplemented or NotSupported when done == 0:
+                    return -1;
+                default:
+                    throw Failure(target, $"cannot be written at byte {output} from {source}");
+            }
+        }
+
+        return done;
+    }
+
     /// <summary>Has the kernel begin to read a range from the disk. A hint that may fail.</summary>
     public static void ReadAhead(SafeFileHandle handle, long offset, long length) => _ = readahead(handle, offset, (nuint)length);
 
@@ -159,6 +193,9 @@ internal static partial class Posix
 
     [LibraryImport("libc", SetLastError = true)]
     private static unsafe partial nint pwrite(SafeFileHandle handle, byte* buffer, nuint count, long offset);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static unsafe partial nint copy_file_range(SafeFileHandle from, long* source, SafeFileHandle to, long* target, nuint count, uint flags);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial nint readahead(SafeFileHandle handle, long offset, nuint length);

@@ -21,11 +21,13 @@ internal static partial class Posix
     private const int Access = 13;
     private const int DeviceBusy = 16;
     private const int Exists = 17;
+    private const int CrossDevice = 18;
     private const int NotDirectory = 20;
     private const int Invalid = 22;
     private const int NoSpace = 28;
     private const int NoSeek = 29;
     private const int NotImplemented = 38;
+    private const int NotSupported = 95;
     private const int QuotaExceeded = 122;
 
     // These three differ between processors.

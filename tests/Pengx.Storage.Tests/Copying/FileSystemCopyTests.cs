@@ -198,16 +198,8 @@ public sealed class FileSystemCopyTests : IDisposable
         var source = await CreateFullAsync(_directory.PathOf("source.raw"), DataSize.FromMiB(96));
         DiskLayer target = new(new FileLocation(ext4.PathOf("copy")), format);
         var filler = ext4.PathOf("filler");
-        ImageCopierTests.CallbackProgress progress = new(report =>
-        {
-            if (report.Done > 0 && !File.Exists(filler))
-            {
-                // A stranger takes all that there is; that it wanted more is its own failure.
-                new ProcessRunner().RunAsync(new() { FileName = "fallocate", Arguments = ["-l", $"{DataSize.FromMiB(200).Bytes}", filler] }, Token).GetAwaiter().GetResult();
-            }
-        });
         var failure = await Assert.ThrowsAsync<InsufficientResourceException>(() => _copier.CopyAsync(
-            new() { Source = source, Target = target, RateLimit = DataSize.FromMiB(64) }, progress, Token));
+            new() { Source = source, Target = target, RateLimit = DataSize.FromMiB(64) }, FillingUp(filler), Token));
 
         Assert.Contains("No space left on device", failure.Message, StringComparison.Ordinal);
         Assert.Equal(["filler"], ext4.Names());
@@ -215,6 +207,23 @@ public sealed class FileSystemCopyTests : IDisposable
         // Full from the beginning, it is told before anything is written.
         failure = await Assert.ThrowsAsync<InsufficientResourceException>(() => _copier.CopyAsync(new() { Source = source, Target = target }, null, Token));
         Assert.Matches("has [0-9] MiB free, and 9[67] MiB are needed", failure.Message);
+        File.Delete(filler);
+        await _copier.CopyAsync(new() { Source = source, Target = target }, null, Token);
+        await AssertSameAsync(source, target);
+    }
+
+    [Fact]
+    public async Task A_copy_beside_its_source_that_finds_no_room_any_more_is_told_and_nothing_is_left()
+    {
+        await using var ext4 = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(256));
+        var raw = await CreateFullAsync(_directory.PathOf("source.raw"), DataSize.FromMiB(96));
+        var source = await ConvertAsync(raw, ext4.PathOf("source.qcow2"));
+        var target = Qcow2(ext4.PathOf("copy.qcow2"));
+        var filler = ext4.PathOf("filler");
+        var failure = await Assert.ThrowsAsync<InsufficientResourceException>(() => _copier.CopyAsync(
+            new() { Source = source, Target = target, RateLimit = DataSize.FromMiB(64) }, FillingUp(filler), Token));
+        Assert.Contains("No space left on device", failure.Message, StringComparison.Ordinal);
+        Assert.Equal(["filler", "source.qcow2"], ext4.Names().Order());
         File.Delete(filler);
         await _copier.CopyAsync(new() { Source = source, Target = target }, null, Token);
         await AssertSameAsync(source, target);
@@ -295,6 +304,16 @@ public sealed class FileSystemCopyTests : IDisposable
             await AssertSameAsync(source, new(await storage.AttachAsync(storlink, copy.Disk, format, Token), format));
         }
     }
+
+    /// <summary>Lets a stranger take all the room that there is, in a file, when a copy has begun.</summary>
+    private static ImageCopierTests.CallbackProgress FillingUp(string filler) => new(report =>
+    {
+        if (report.Done > 0 && !File.Exists(filler))
+        {
+            // That it wanted more is its own failure.
+            new ProcessRunner().RunAsync(new() { FileName = "fallocate", Arguments = ["-l", $"{DataSize.FromMiB(256).Bytes}", filler] }, Token).GetAwaiter().GetResult();
+        }
+    });
 
     private static long Free(LoopFileSystem system) => new DriveInfo(system.Directory).AvailableFreeSpace;
 

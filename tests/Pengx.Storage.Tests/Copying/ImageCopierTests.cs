@@ -72,6 +72,47 @@ public sealed class ImageCopierTests : IDisposable
         await AssertSameAsync(source, target);
     }
 
+    [Fact]
+    public void The_kernel_copies_within_a_file_system_and_says_when_it_does_not()
+    {
+        const int size = 1024 * 1024;
+        var bytes = new byte[size];
+        Random.Shared.NextBytes(bytes);
+        using TemporaryStorlink elsewhere = new("/dev/shm");
+        var (near, far) = (_directory.PathOf("a"), elsewhere.PathOf("a"));
+        File.WriteAllBytes(near, bytes);
+        using var source = Posix.OpenRead(near);
+        using (var target = Posix.CreateNew(_directory.PathOf("b")))
+        {
+            Assert.Equal(size / 2, Posix.CopyRange(source, near, target, "b", size / 4, size / 2));
+
+            // Where the source ends, no more is copied.
+            Assert.Equal(size / 8, Posix.CopyRange(source, near, target, "b", size / 8 * 7, size / 2));
+            Assert.Equal(0, Posix.CopyRange(source, near, target, "b", size, size));
+        }
+
+        Array.Clear(bytes, 0, size / 4);
+        Array.Clear(bytes, size / 4 * 3, size / 8);
+        Assert.Equal(bytes, File.ReadAllBytes(_directory.PathOf("b")));
+
+        using (var target = Posix.CreateNew(far))
+        {
+            Assert.True(Posix.CopyRange(source, near, target, far, 0, size) < 0);
+        }
+
+        Assert.Equal(0, new FileInfo(far).Length);
+    }
+
+    [Fact]
+    public async Task A_qcow2_image_is_copied_byte_by_byte_to_another_file_system_too()
+    {
+        using TemporaryStorlink elsewhere = new("/dev/shm");
+        var source = await ConvertAsync(await CreateRawAsync(_directory.PathOf("source.raw")), _directory.PathOf("source.qcow2"));
+        DiskLayer target = new(new FileLocation(elsewhere.PathOf("copy.qcow2")), DiskFormat.Qcow2);
+        Assert.Equal(CopyMethod.Extents, (await _copier.CopyAsync(new() { Source = source, Target = target }, null, Token)).Plan.Method);
+        Assert.Equal(await File.ReadAllBytesAsync(PathOf(source), Token), await File.ReadAllBytesAsync(PathOf(target), Token));
+    }
+
     [Theory]
     [InlineData(DiskFormat.Raw)]
     [InlineData(DiskFormat.Qcow2)]

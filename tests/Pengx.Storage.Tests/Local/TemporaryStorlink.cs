@@ -3,9 +3,11 @@ namespace Pengx.Storage.Tests;
 /// <summary>A storage link on a directory of its own, removed with everything in it.</summary>
 public sealed class TemporaryStorlink : IDisposable
 {
-    public TemporaryStorlink()
+    public TemporaryStorlink(string? parent = null)
     {
-        Directory = System.IO.Directory.CreateTempSubdirectory("pengx-storage-").FullName;
+        Directory = parent is null
+            ? System.IO.Directory.CreateTempSubdirectory("pengx-storage-").FullName
+            : System.IO.Directory.CreateDirectory(Path.Combine(parent, $"pengx-storage-{Guid.NewGuid():N}")).FullName;
         Storlink = For(Directory);
     }
 
