@@ -22,12 +22,7 @@ public sealed class DiskFaultTests
         foreach (var verb in s_verbs)
         {
             var names = small.Names();
-            var operation = await trial.BeginAsync(verb);
-            await trial.MovesAsync(operation);
-            await FillAsync(small);
-
-            // Between two disks it is found before the second is begun.
-            Assert.Matches("No space left on device|has 0 MiB free, and [0-9]+ MiB are needed", await trial.FailsAsync(operation));
+            Assert.Contains("No space left on device", await FailsInTheMiddleAsync(trial, small, verb), StringComparison.Ordinal);
             Assert.Equal([.. names, "filler"], small.Names());
 
             // A guest that wrote to the full file system may have been stopped for it; then that was told, and it only has to be resumed.
@@ -165,6 +160,27 @@ public sealed class DiskFaultTests
         finally
         {
             target.Delete(recursive: true);
+        }
+    }
+
+    /// <summary>Fills a file system in the middle of an operation. Where that comes right between two of its disks, no write is tried and none fails: then
+    /// once more.</summary>
+    /// <returns>What the operation says of its failure.</returns>
+    private static async Task<string> FailsInTheMiddleAsync(Trial trial, LoopFileSystem fileSystem, string verb)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var operation = await trial.BeginAsync(verb);
+            await trial.MovesAsync(operation);
+            await FillAsync(fileSystem);
+            var failure = await trial.FailsAsync(operation);
+            if (attempt == 5 || !failure.Contains("has 0 MiB free", StringComparison.Ordinal))
+            {
+                return failure;
+            }
+
+            File.Delete(fileSystem.PathOf("filler"));
+            await trial.ResumeAsync();
         }
     }
 

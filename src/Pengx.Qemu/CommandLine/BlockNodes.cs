@@ -117,7 +117,7 @@ internal static class BlockNodes
     /// <exception cref="HypervisorException">It is none of ours.</exception>
     public static DiskLayer Read(QmpBlockGraph graph, QmpBlockGraphNode node)
     {
-        var storage = node.Children.FirstOrDefault(child => child.Role == "file") is { } file ? graph.Find(file.Node)?.Info : null;
+        var storage = graph.FindStorage(node)?.Info;
         return storage is not null && DiskFormatNames.TryParse(node.Info.Driver, out var format)
             ? new(ReadLocation(storage), format)
             : throw new HypervisorException($"QEMU has an image open that was not opened here: node {node.Name}, driver {node.Info.Driver}.");

@@ -102,6 +102,14 @@ public sealed class QmpBlockGraph
         return chain;
     }
 
+    /// <summary>The file or device beneath an image's format; null where it has none, or QEMU did not tell.</summary>
+    /// <param name="node">The image's node.</param>
+    public QmpBlockGraphNode? FindStorage(QmpBlockGraphNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        return node.Children.FirstOrDefault(static child => child.Role == "file") is { } file ? Find(file.Node) : null;
+    }
+
     /// <summary>The nodes that use a node.</summary>
     /// <param name="name">The node's name.</param>
     public IEnumerable<QmpBlockGraphNode> Parents(string name) => Nodes.Where(node => node.Children.Any(child => child.Node == name));

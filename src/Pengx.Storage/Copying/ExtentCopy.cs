@@ -236,9 +236,13 @@ internal sealed class ExtentCopy
         lock (_writing)
         {
             stop.ThrowIfCancellationRequested();
-            var count = Posix.CopyRange(Source, SourcePath, Target, TargetPath, offset, length);
-            DemandWhole(offset, count < 0 ? length : count, length);
-            return count >= 0;
+            if (Posix.CopyRange(Source, SourcePath, Target, TargetPath, offset, length) is not { } count)
+            {
+                return false;
+            }
+
+            DemandWhole(offset, count, length);
+            return true;
         }
     }
 

@@ -71,8 +71,8 @@ internal static partial class Posix
     }
 
     /// <summary>Copies a range from file to file, to where it is in the first, without a way through this process.</summary>
-    /// <returns>How many bytes were copied: fewer where the source ends. Below zero where the kernel does not do it for these two files.</returns>
-    public static unsafe long CopyRange(SafeFileHandle from, string source, SafeFileHandle to, string target, long offset, long length)
+    /// <returns>How many bytes were copied: fewer where the source ends. <see langword="null"/> where the kernel does not do it for these two files.</returns>
+    public static unsafe long? CopyRange(SafeFileHandle from, string source, SafeFileHandle to, string target, long offset, long length)
     {
         long done = 0;
         while (done < length)
@@ -95,7 +95,7 @@ internal static partial class Posix
                 case Interrupted:
                     continue;
                 case CrossDevice or Invalid or NotImplemented or NotSupported when done == 0:
-                    return -1;
+                    return null;
                 default:
                     throw Failure(target, $"cannot be written at byte {output} from {source}");
             }

@@ -58,7 +58,7 @@ internal static class XenBlockNodes
     /// <exception cref="HypervisorException">It is of a kind that is not used here.</exception>
     public static DiskLayer Read(QmpBlockGraph graph, QmpBlockGraphNode node)
     {
-        var storage = StorageOf(graph, node)?.Info;
+        var storage = graph.FindStorage(node)?.Info;
         DiskLocation? location = storage?.Driver switch
         {
             "file" => new FileLocation(storage.File),
@@ -87,7 +87,7 @@ internal static class XenBlockNodes
     /// <param name="graph">QEMU's nodes.</param>
     /// <param name="node">The image's node.</param>
     public static bool IsCached(QmpBlockGraph graph, QmpBlockGraphNode node) =>
-        node.Info.Driver == DiskFormat.Raw.Name && StorageOf(graph, node)?.Info.Cache?.IsDirect != true;
+        node.Info.Driver == DiskFormat.Raw.Name && graph.FindStorage(node)?.Info.Cache?.IsDirect != true;
 
     /// <summary>How a raw image is opened anew (<c>blockdev-reopen</c>) as Xen's disk device opened it, but past the page cache.</summary>
     /// <param name="graph">QEMU's nodes.</param>
@@ -96,7 +96,7 @@ internal static class XenBlockNodes
     /// <returns><see langword="null"/> where QEMU made the node's name up, as of what was found beneath an overlay: such a node cannot be opened anew.</returns>
     public static JsonObject? DescribePastCache(QmpBlockGraph graph, QmpBlockGraphNode node, bool discards)
     {
-        if (node.Name.StartsWith('#') || StorageOf(graph, node) is not { } storage)
+        if (node.Name.StartsWith('#') || graph.FindStorage(node) is not { } storage)
         {
             return null;
         }
@@ -134,7 +134,4 @@ internal static class XenBlockNodes
     /// <param name="layer">The layer.</param>
     public static string LocationHash(DiskLayer layer) =>
         Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{layer.Location.GetType().Name}:{layer.Location}")))[..LocationDigits];
-
-    private static QmpBlockGraphNode? StorageOf(QmpBlockGraph graph, QmpBlockGraphNode node) =>
-        node.Children.FirstOrDefault(child => child.Role == "file") is { } file ? graph.Find(file.Node) : null;
 }

@@ -43,10 +43,7 @@ internal sealed partial class XenDomain
                 $"Domain {id} cannot be moved while it runs: disk {qcow2.Id} is qcow2, whose tables the other host would read before this one has written them back. Raw disks can be moved.");
         }
 
-        if (kind != XlGuestKind.Hvm)
-        {
-            await WritePastCacheAsync(run, isTrial: true, cancellationToken).ConfigureAwait(false);
-        }
+        await WritePastCacheAsync(run, isTrial: true, cancellationToken).ConfigureAwait(false);
     }
 
     public async Task MigrateAsync(string host, CancellationToken cancellationToken)
@@ -58,11 +55,7 @@ internal sealed partial class XenDomain
             async token =>
             {
                 var run = await RequireRunAsync(token).ConfigureAwait(false);
-
-                if (environment.Guests.Kind != XlGuestKind.Hvm)
-                {
-                    await WritePastCacheAsync(run, isTrial: false, token).ConfigureAwait(false);
-                }
+                await WritePastCacheAsync(run, isTrial: false, token).ConfigureAwait(false);
 
                 // Not cancelled from here on: xl ended in the middle can leave a guest suspended that nothing wakes.
                 var command = MigrateCommand(run.Domain, host);
@@ -136,7 +129,11 @@ internal sealed partial class XenDomain
     /// <exception cref="WrongStateException">A disk cannot be written past the cache while the guest runs.</exception>
     private async Task WritePastCacheAsync(XenRun run, bool isTrial, CancellationToken cancellationToken)
     {
-        const string verb = "opening the disks past the page cache";
+        if (environment.Guests.Kind == XlGuestKind.Hvm)
+        {
+            return;
+        }
+
         try
         {
             var devices = (await XenDevices.ListDisksAsync(environment.Store, run.Domain, cancellationToken).ConfigureAwait(false))
@@ -170,7 +167,7 @@ internal sealed partial class XenDomain
         }
         catch (Exception exception) when (exception is QmpException or XenstoreException)
         {
-            throw Translate(verb, exception);
+            throw Translate("opening the disks past the page cache", exception);
         }
     }
 

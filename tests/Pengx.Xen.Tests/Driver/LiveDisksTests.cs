@@ -308,11 +308,13 @@ public sealed class LiveDisksTests : IAsyncLifetime
         const int Direct = 0x4000;
         var process = $"/proc/{_guests.Xen.Get(definition.Id).Machine!.Pid}";
         var open = Directory.GetFiles($"{process}/fd").ToLookup(FindTarget, Path.GetFileName);
-        return definition.Disks.Select(disk => open[LiveGuests.PathOf(disk.Layers[0])].All(fd =>
+        return definition.Disks.Select(disk => Assert.Single(open[LiveGuests.PathOf(disk.Layers[0])].Select(IsDirect).Distinct()));
+
+        bool IsDirect(string? fd)
         {
             var flags = File.ReadLines($"{process}/fdinfo/{fd}").First(line => line.StartsWith("flags:", StringComparison.Ordinal))["flags:".Length..].Trim();
             return (Convert.ToInt32(flags, 8) & Direct) != 0;
-        }));
+        }
 
         static string? FindTarget(string fd)
         {
