@@ -37,9 +37,9 @@ internal static class StorageUse
                     throw new InUseException($"Storage {layer.Id} is what storlink '{storlink.Name}' ({storlink.Link}) lies on; delete that first.");
                 }
 
-                if (storlink.Shared && await FindUserAsync(session, layer.Pm, storlink.Id, cancellationToken).ConfigureAwait(false) is { } user)
+                if (storlink.Shared && await StorlinkRules.FindUserAsync(session, storlink.Id, pm => pm == layer.Pm, cancellationToken).ConfigureAwait(false) is { } user)
                 {
-                    throw new InUseException($"Storage {layer.Id} is what {user} of this PM has disks on, by storlink '{storlink.Name}' ({storlink.Link}) of PM {storlink.Pm}; move or delete them first.");
+                    throw new InUseException($"Storage {layer.Id} is what {user.Name} of this PM has disks on, by storlink '{storlink.Name}' ({storlink.Link}) of PM {storlink.Pm}; move or delete them first.");
                 }
             }
 
@@ -74,31 +74,6 @@ internal static class StorageUse
         {
             throw new InUseException($"Whether storage {hidden.Id} ({Beneath(hidden)}) lies on storage {layer.Id} cannot be told while neither is there; attach storage {layer.Id} first.");
         }
-    }
-
-    /// <summary>Whose disks a PM has on a storage link that another one shares with it.</summary>
-    private static async Task<string?> FindUserAsync(IStoreSession session, PmId pm, StorlinkId storlink, CancellationToken cancellationToken)
-    {
-        foreach (var (kind, owner) in (await session.Disks.ListByStorlinkAsync(storlink, cancellationToken).ConfigureAwait(false)).Select(disk => disk.Owner).Distinct())
-        {
-            VmId? machine = kind switch
-            {
-                DiskOwnerKind.Vm => new VmId(owner),
-                DiskOwnerKind.Snapshot => (await session.Snapshots.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
-                _ => null,
-            };
-            if (machine is { } id && await session.VirtualMachines.FindAsync(id, cancellationToken).ConfigureAwait(false) is { } vm && vm.Pm == pm)
-            {
-                return $"VM {vm.Name}";
-            }
-
-            if (kind == DiskOwnerKind.Template && await session.Templates.FindAsync(new(owner), cancellationToken).ConfigureAwait(false) is { } template && template.Pm == pm)
-            {
-                return $"template {template.Name}";
-            }
-        }
-
-        return null;
     }
 
     private static bool LiesOn(StorageLayer row, StorageLayer layer) =>

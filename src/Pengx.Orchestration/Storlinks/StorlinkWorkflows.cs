@@ -60,7 +60,7 @@ internal sealed class UpdateStorlinkRow(Workplace place) : StorlinkWorkflow(plac
                     ?? throw new NotFoundException("storlink", context.State.Storlink.Id.ToString());
                 if (StorlinkRules.Apply(row, context.State.Update!) is var changed && changed != row)
                 {
-                    await StorlinkRules.RefuseMoveAsync(session, row, changed, cancellationToken).ConfigureAwait(false);
+                    await StorlinkRules.RefuseChangeAsync(session, row, changed, cancellationToken).ConfigureAwait(false);
                     session.Storlinks.Update(changed);
                 }
             },
@@ -111,14 +111,15 @@ internal static class StorlinkRules
         Description = update.Description ?? row.Description,
     };
 
-    public static async Task RefuseMoveAsync(IStoreSession session, Storlink row, Storlink changed, CancellationToken cancellationToken)
+    public static async Task RefuseChangeAsync(IStoreSession session, Storlink row, Storlink changed, CancellationToken cancellationToken)
     {
-        if (changed.Link == row.Link && changed.Level == row.Level && changed.Type == row.Type)
+        if (row.Shared && !changed.Shared && await FindUserAsync(session, row.Id, pm => pm != row.Pm, cancellationToken).ConfigureAwait(false) is { } user)
         {
-            return;
+            throw new InUseException($"Storlink '{row.Name}' is used by {user.Name} of PM {user.Pm}; it stays shared while it is.");
         }
 
-        if (await UsesAsync(session, row.Id, cancellationToken).ConfigureAwait(false) is { } uses)
+        if ((changed.Link != row.Link || changed.Level != row.Level || changed.Type != row.Type)
+            && await UsesAsync(session, row.Id, cancellationToken).ConfigureAwait(false) is { } uses)
         {
             throw new InUseException($"Storlink '{row.Name}' is used by {uses}; its link, type and level stay while it is.");
         }
@@ -130,6 +131,32 @@ internal static class StorlinkRules
         {
             throw new InUseException($"Storlink '{row.Name}' is still used by {uses}; delete or move them first.");
         }
+    }
+
+    /// <summary>Finds a machine or template that has disks on a storage link, its snapshots' and backups' included, among those of certain PMs.</summary>
+    public static async Task<(string Name, PmId Pm)?> FindUserAsync(IStoreSession session, StorlinkId id, Predicate<PmId> isMeant, CancellationToken cancellationToken)
+    {
+        foreach (var (kind, owner) in (await session.Disks.ListByStorlinkAsync(id, cancellationToken).ConfigureAwait(false)).Select(disk => disk.Owner).Distinct())
+        {
+            VmId? machine = kind switch
+            {
+                DiskOwnerKind.Vm => new VmId(owner),
+                DiskOwnerKind.Snapshot => (await session.Snapshots.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
+                DiskOwnerKind.Backup => (await session.Backups.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
+                _ => null,
+            };
+            if (machine is { } used && await session.VirtualMachines.FindAsync(used, cancellationToken).ConfigureAwait(false) is { } vm && isMeant(vm.Pm))
+            {
+                return ($"VM {vm.Name}", vm.Pm);
+            }
+
+            if (kind == DiskOwnerKind.Template && await session.Templates.FindAsync(new(owner), cancellationToken).ConfigureAwait(false) is { } template && isMeant(template.Pm))
+            {
+                return ($"template {template.Name}", template.Pm);
+            }
+        }
+
+        return null;
     }
 
     private static async Task<string?> UsesAsync(IStoreSession session, StorlinkId id, CancellationToken cancellationToken)

@@ -95,7 +95,7 @@ public sealed class Storlinks
         await _place.Store.ReadAsync(
             async session =>
             {
-                await StorlinkRules.RefuseMoveAsync(session, row, changed, cancellationToken).ConfigureAwait(false);
+                await StorlinkRules.RefuseChangeAsync(session, row, changed, cancellationToken).ConfigureAwait(false);
                 return true;
             },
             cancellationToken).ConfigureAwait(false);

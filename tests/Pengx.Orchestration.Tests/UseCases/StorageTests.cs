@@ -46,6 +46,45 @@ public sealed class StorlinkAndTemplateTests
         await Assert.ThrowsAsync<NotFoundException>(() => world.Storlinks.DeleteAsync(new(77), null, Token));
     }
 
+    [Theory]
+    [InlineData("machine")]
+    [InlineData("backup")]
+    [InlineData("template")]
+    public async Task What_another_PM_has_disks_on_stays_shared(string what)
+    {
+        await using var world = await World.StartedAsync();
+        var id = await world.AddStorlinkAsync();
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Shared = true }, null, Token));
+        var vm = await world.AddMachineAsync(what == "backup" ? await world.AddStorlinkAsync("own") : id);
+        if (what == "backup")
+        {
+            await world.AddBackupAsync(vm, id);
+        }
+
+        var template = what == "template" ? await world.AddTemplateAsync(id) : (TemplateId?)null;
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Shared = false }, null, Token));
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Shared = true }, null, Token));
+        await using (var session = await world.Store.OpenAsync(Token))
+        {
+            var other = PmId.New();
+            if (template is { } moved)
+            {
+                session.Templates.Update((await session.Templates.FindAsync(moved, Token))! with { Pm = other });
+            }
+            else
+            {
+                session.VirtualMachines.Update((await session.VirtualMachines.FindAsync(vm, Token))! with { Pm = other });
+            }
+
+            await session.SaveAsync(Token);
+        }
+
+        var refused = await Assert.ThrowsAsync<InUseException>(() => world.Storlinks.UpdateAsync(id, new UpdateStorlink { Shared = false }, null, Token));
+        Assert.Contains(what == "template" ? "template debian of PM" : "VM web1 of PM", refused.Message, StringComparison.Ordinal);
+        await world.DoneAsync(world.Storlinks.UpdateAsync(id, new UpdateStorlink { Description = "for all" }, null, Token));
+        Assert.True((await world.Storlinks.GetAsync(id, Token)).Storlink.Shared);
+    }
+
     [Fact]
     public async Task Sizes_are_measured_and_kept_for_seconds()
     {
