@@ -82,6 +82,9 @@ public sealed class QemuOptions
     /// <summary>How long QEMU may take to answer a command.</summary>
     internal TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>For how long the host that a guest may have moved to is asked whether it has: its service may be starting again.</summary>
+    internal TimeSpan OutcomePatience { get; set; } = TimeSpan.FromSeconds(60);
+
     /// <summary>How long QEMU may take to end by itself (closing its disks) before SIGTERM, and then SIGKILL, follow.</summary>
     /// <value>Default 10 seconds.</value>
     public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(10);

@@ -12,7 +12,6 @@ internal sealed partial class QemuDomain
     private const string MoveVerb = "the move to another host";
     private const string MigrationEventName = "MIGRATION";
     private const string PeripheralPath = DevicesPath + "/";
-    private const int OutcomeTries = 5;
 
     private static readonly TimeSpan s_movePoll = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan s_goOnTimeout = TimeSpan.FromSeconds(60);
@@ -257,7 +256,8 @@ internal sealed partial class QemuDomain
     private async Task<bool> ResolveAsync(QemuRun run, CancellationToken cancellationToken)
     {
         var departure = run.Record.Departure!;
-        for (var attempt = 1; ; attempt++)
+        var asked = environment.Time.GetTimestamp();
+        while (true)
         {
             try
             {
@@ -277,7 +277,7 @@ internal sealed partial class QemuDomain
                     }
                 }
             }
-            catch (Exception exception) when (exception is HypervisorException or WrongStateException && attempt == OutcomeTries)
+            catch (Exception exception) when (exception is HypervisorException or WrongStateException && environment.Time.GetElapsedTime(asked) > environment.Options.OutcomePatience)
             {
                 Log.MoveUnknown(environment.Logger, id, departure.Host, exception);
                 throw new HypervisorException(
@@ -374,30 +374,6 @@ internal sealed partial class QemuDomain
     /// <summary>Looks after a move that a service which is gone had under way, when the run is taken up.</summary>
     private async Task SettleMoveAsync(QemuRun run, CancellationToken cancellationToken)
     {
-        if (run.Record.Arrival is { } move && run.Client is { } client)
-        {
-            // It was written down that the guest is here; whether it has run is not known, and it has to.
-            try
-            {
-                await OwnAsync(run.Record, move, cancellationToken).ConfigureAwait(false);
-                var state = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
-                if (state.Status == QmpRunState.Paused)
-                {
-                    await client.ExecuteAsync(QmpCommands.Cont, cancellationToken).ConfigureAwait(false);
-                    lock (_gate)
-                    {
-                        run.State = VmState.Running;
-                    }
-                }
-
-                await WriteRecordAsync(run, run.Record with { Arrival = null, ArrivedDefinition = null }, CancellationToken.None).ConfigureAwait(false);
-            }
-            catch (QmpException exception)
-            {
-                Log.SettleFailed(environment.Logger, id, exception);
-            }
-        }
-
         if (run.Record.Departure is not { } departure)
         {
             return;

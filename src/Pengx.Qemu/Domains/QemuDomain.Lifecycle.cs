@@ -128,6 +128,11 @@ internal sealed partial class QemuDomain
             _crash = null;
         }
 
+        if (record.Arrival is { } move)
+        {
+            await OwnAsync(record, move, cancellationToken).ConfigureAwait(false);
+        }
+
         var events = await TryReconnectAsync(run).ConfigureAwait(false);
         await SettleAsync(run, cancellationToken).ConfigureAwait(false);
         await SettleMoveAsync(run, cancellationToken).ConfigureAwait(false);

@@ -545,8 +545,8 @@ internal sealed partial class QemuDomain
     /// <summary>Looks after the changes that a service which is gone had under way, when the run is taken up.</summary>
     private async Task SettleAsync(QemuRun run, CancellationToken cancellationToken)
     {
-        if (run.Client is { } client && (run.Record.IsHeld || ChangesOf(run).Count > 0)
-            && !await TrySettleAsync(run, client, cancellationToken).ConfigureAwait(false) && run.Record.IsHeld)
+        if ((run.Record.IsHeld || ChangesOf(run).Count > 0)
+            && !(run.Client is { } client && await TrySettleAsync(run, client, cancellationToken).ConfigureAwait(false)) && run.Record.IsHeld)
         {
             _ = SettleInBackgroundAsync(run);
         }

@@ -245,7 +245,8 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
                     _ = EndInBackgroundAsync(run);
                     break;
                 case QmpRunState.PreLaunch when run.Record.HasRun:
-                    // A service died between a guest's shutdown and its next life.
+                case QmpRunState.Paused when run.Record.Arrival is not null:
+                    // A service died between a guest's shutdown and its next life, or between its arrival and its first moment here.
                     await client.ExecuteAsync(QmpCommands.Cont, cancellationToken).ConfigureAwait(false);
                     lock (_gate)
                     {
@@ -253,6 +254,11 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
                     }
 
                     break;
+            }
+
+            if (run.Record.Arrival is not null)
+            {
+                await WriteRecordAsync(run, run.Record with { Arrival = null, ArrivedDefinition = null }, CancellationToken.None).ConfigureAwait(false);
             }
 
             return events;

@@ -402,8 +402,10 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
         Assert.True(await _images.ShowsAsync(disk.Before.Layers[0], Pattern, PatternAt, PatternLength, Token));
     }
 
-    [Fact]
-    public async Task A_guest_whose_service_died_at_the_change_over_is_changed_over_and_goes_on()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_guest_whose_service_died_at_the_change_over_is_changed_over_and_goes_on(bool isLate)
     {
         var (id, disk) = await LeaveAsync((live, id, disk, begun) => live.CommitAsync(id, new(disk.After, disk.Before), Slow, begun, Token));
 
@@ -420,8 +422,13 @@ public sealed class QemuLiveDisksTests : IAsyncLifetime
             await job.CompleteAsync(Token);
         }
 
+        await using var late = isLate ? new StallingMonitor(_host.FilesOf(id).MonitorSocket) : null;
+        late?.StallAt("qmp_capabilities", isCarriedOut: false);
         await using var second = await _host.StartDriverAsync(Token);
         Assert.True(second.TryGetFeature<ILiveDisks>(out var again));
+        Assert.Equal(isLate, _host.FilesOf(id).ReadRun()!.IsHeld);
+        late?.GoOn();
+        await EventuallyAsync(() => !_host.FilesOf(id).ReadRun()!.IsHeld);
         Assert.Equal(VmState.Running, (await second.Domains.FindAsync(id, Token))?.State);
         Assert.Equal(disk.Before, (await again.ReadAsync(id, Token))[1]);
         Assert.Equal(disk.Before, (await second.Domains.FindDefinitionAsync(id, Token))?.Disks[1]);

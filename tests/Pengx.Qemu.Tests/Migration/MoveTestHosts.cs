@@ -55,12 +55,12 @@ internal sealed class MoveTestHosts : IAsyncDisposable
 
     public static async Task CountsPastAsync(QemuTestHost host, DomainId id, long number, CancellationToken cancellationToken)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        patience.CancelAfter(QemuTestHost.Patience);
+        var begun = TimeProvider.System.GetTimestamp();
         using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
-        while (GuestNumbers.Last(await SerialAsync(host, id)) <= number)
+        while (await SerialAsync(host, id) is var serial && GuestNumbers.Last(serial) <= number)
         {
-            await timer.WaitForNextTickAsync(patience.Token);
+            Assert.True(TimeProvider.System.GetElapsedTime(begun) < QemuTestHost.Patience, $"It does not count past {number}; its console ends with: {serial[^Math.Min(500, serial.Length)..]}");
+            await timer.WaitForNextTickAsync(cancellationToken);
         }
     }
 
