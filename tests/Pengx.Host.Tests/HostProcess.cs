@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Xml.Linq;
@@ -207,7 +208,17 @@ public sealed partial class HostProcess : IAsyncDisposable
             Assert.True(request.Headers.TryAddWithoutValidation(name, value), name);
         }
 
-        var response = await Http.SendAsync(request);
+        HttpResponseMessage response;
+        try
+        {
+            response = await Http.SendAsync(request);
+        }
+        catch (SocketException exception)
+        {
+            // HttpClient lets it through as it is where the service dies in the moment in which the connection is made.
+            throw new HttpRequestException(HttpRequestError.ConnectionError, exception.Message, exception);
+        }
+
         return (response.StatusCode, await response.Content.ReadAsStringAsync(), response);
     }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.Extensions.Logging;
@@ -506,7 +507,7 @@ internal sealed class PengxTransport
 
             try
             {
-                return await _http().SendAsync(attempt, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+                return await SendOnceAsync(attempt, cancellationToken).ConfigureAwait(false);
             }
             catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.InvalidResponse)
             {
@@ -514,7 +515,20 @@ internal sealed class PengxTransport
             }
         }
 
-        return await _http().SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+        return await SendOnceAsync(request, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<HttpResponseMessage> SendOnceAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _http().SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+        }
+        catch (SocketException exception)
+        {
+            // SocketsHttpHandler lets it through as it is where the peer ends a connection in the moment in which it is made.
+            throw new HttpRequestException(HttpRequestError.ConnectionError, exception.Message, exception);
+        }
     }
 
     /// <summary>The message of an error body, or null where it is none of ours.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Net;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
@@ -65,11 +66,15 @@ public sealed class RetryTests
         Assert.Single(server.Requests);
     }
 
-    [Fact]
-    public async Task A_change_that_found_no_connection_is_sent_again_to_any_server()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_change_that_found_no_connection_is_sent_again_to_any_server(bool isLostAtOnce)
     {
         using var server = new FakePengxServer();
-        server.CannotBeReached(HttpMethod.Post, $"vms/{A}/start/");
+        _ = isLostAtOnce
+            ? server.On(HttpMethod.Post, $"vms/{A}/start/", () => Task.FromException<HttpResponseMessage>(new SocketException((int)SocketError.NotConnected)))
+            : server.CannotBeReached(HttpMethod.Post, $"vms/{A}/start/");
         var error = await Assert.ThrowsAsync<PengxApiException>(() =>
             server.CreateClient(options => options.Retries = 2, new SkippingClock(First, 2 * First)).Machines.StartAsync(A, null, Token));
         Assert.Equal(PengxApiFailure.Unreachable, error.Failure);
