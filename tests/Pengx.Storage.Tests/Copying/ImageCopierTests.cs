@@ -251,17 +251,21 @@ public sealed class ImageCopierTests : IDisposable
     {
         var source = await CreateFullAsync(_directory.PathOf("source.raw"), DataSize.FromMiB(96));
         CopyRequest request = new() { Source = source, Target = Raw(_directory.PathOf("copy.raw")), KeepWhenInterrupted = true };
-        await InterruptAsync(request);
+        long recorded = 0;
 
-        Assert.Equal([".copy.raw.part", ".copy.raw.part.resume", "source.raw"], _directory.Names().Order(StringComparer.Ordinal));
+        // What the slowest thread has in hand, and all behind that, does not count; another attempt goes on from there.
+        for (var attempt = 0; attempt < 3 && recorded < DataSize.FromMiB(16).Bytes; attempt++)
+        {
+            await InterruptAsync(request);
+            Assert.Equal([".copy.raw.part", ".copy.raw.part.resume", "source.raw"], _directory.Names().Order(StringComparer.Ordinal));
+            var record = Encoding.ASCII.GetString(await File.ReadAllBytesAsync(_directory.PathOf(".copy.raw.part.resume"), Token));
+            recorded = long.Parse(record.Split("\ndone ")[1].Split('\n')[0], CultureInfo.InvariantCulture);
+        }
 
-        // How much that is depends on the slowest thread: what it had in hand, and all behind that, does not count.
-        var record = Encoding.ASCII.GetString(await File.ReadAllBytesAsync(_directory.PathOf(".copy.raw.part.resume"), Token));
-        var recorded = long.Parse(record.Split("\ndone ")[1].Split('\n')[0], CultureInfo.InvariantCulture);
         Recorder progress = new();
         var result = await _copier.CopyAsync(request, progress, Token);
 
-        Assert.InRange(recorded, 1, DataSize.FromMiB(95).Bytes);
+        Assert.InRange(result.Resumed.Bytes, DataSize.FromMiB(16).Bytes, DataSize.FromMiB(95).Bytes);
         Assert.Equal(recorded, result.Resumed.Bytes);
         Assert.True(progress.Reports[0].Done > result.Resumed.Bytes);
         Assert.Equal(["copy.raw", "source.raw"], _directory.Names().Order(StringComparer.Ordinal));
