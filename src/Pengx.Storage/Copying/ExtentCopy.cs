@@ -15,13 +15,18 @@ internal sealed class ExtentCopy
     private const int Unit = 256 * 1024;
     private const int SmallUnit = 64 * 1024;
 
+    // What the kernel copies does not pass through the processor's cache twice; larger pieces cost fewer calls and fewer, longer writes.
+    private const int KernelUnit = 1024 * 1024;
+
     // One reads, one writes, and one looks for zeros or waits for the disk.
     private const int Threads = 3;
 
     // Zeros are left out in pieces of this size: smaller holes would cost more extents than they save space.
     private const int ZeroBlock = 64 * 1024;
     private const long LongestZeroing = 64 * 1024 * 1024;
-    private const int UnitsUnwritten = 128;
+
+    // By one thread.
+    private const long MostUnwritten = 32 * 1024 * 1024;
     private const long ProgressStep = 16 * 1024 * 1024;
 
     // A thread that does not come back within this time after it was told to stop hangs in the kernel, and is left there.
@@ -68,8 +73,8 @@ internal sealed class ExtentCopy
     /// <summary>Told how far everything is copied and durable.</summary>
     public CopyJournal? Journal { get; init; }
 
-    /// <summary>How many bytes lie between two records in the journal at least.</summary>
-    public long JournalStep { get; init; } = 512L * 1024 * 1024;
+    /// <summary>How many bytes lie between two records in the journal at least. Each waits until all is durable that was written.</summary>
+    public long JournalStep { get; init; } = 2L * 1024 * 1024 * 1024;
 
     /// <summary>Whether to record how far the copy is when it is cancelled or fails.</summary>
     public bool RecordWhenStopped { get; init; }
@@ -129,9 +134,10 @@ internal sealed class ExtentCopy
 
     private void Work(int worker, CancellationTokenSource stall, CancellationTokenSource stop)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(Unit);
+        var buffer = ArrayPool<byte>.Shared.Rent(InKernel ? KernelUnit : Unit);
         List<(int Start, int End)> runs = new((Unit / ZeroBlock / 2) + 1);
-        Queue<(long Offset, int Length)> unwritten = new(UnitsUnwritten);
+        Queue<(long Offset, long Length)> unwritten = new((int)(MostUnwritten / Unit));
+        long waiting = 0;
         try
         {
             while (Read(worker, buffer, stop.Token, out var offset, out var length, out var isZero, out var isRead))
@@ -157,10 +163,11 @@ internal sealed class ExtentCopy
                     }
 
                     Posix.BeginWriting(Target, offset, length);
-                    unwritten.Enqueue((offset, (int)length));
-                    if (unwritten.Count == UnitsUnwritten)
+                    unwritten.Enqueue((offset, length));
+                    waiting += length;
+                    if (waiting >= MostUnwritten)
                     {
-                        FinishOldest(unwritten);
+                        waiting -= FinishOldest(unwritten);
                     }
                 }
 
@@ -183,14 +190,20 @@ internal sealed class ExtentCopy
         }
     }
 
-    private void FinishOldest(Queue<(long Offset, int Length)> unwritten)
+    /// <summary>Waits for what a thread wrote first.</summary>
+    /// <returns>How many bytes that are.</returns>
+    private long FinishOldest(Queue<(long Offset, long Length)> unwritten)
     {
-        // Half of them at once: most have long been written, and only the last ones are waited for.
-        while (unwritten.Count > UnitsUnwritten / 2)
+        // Half of it at once: most has long been written, and only the last pieces are waited for.
+        long finished = 0;
+        while (finished < MostUnwritten / 2)
         {
             var (offset, length) = unwritten.Dequeue();
             Posix.FinishWriting(Target, TargetPath, offset, length);
+            finished += length;
         }
+
+        return finished;
     }
 
     /// <summary>Takes the next piece of work and reads it, unless it is to be zeroed or to be copied by the kernel.</summary>
@@ -337,7 +350,12 @@ internal sealed class ExtentCopy
                     }
                 }
 
-                var unit = Rate is { Rate: < Unit } ? SmallUnit : Unit;
+                var unit = Rate switch
+                {
+                    { Rate: < Unit } => SmallUnit,
+                    null when _inKernel => KernelUnit,
+                    _ => Unit,
+                };
                 offset = _position;
                 length = Math.Min(_dataEnd, (_position / unit * unit) + unit) - _position;
                 Begin(worker, length);
