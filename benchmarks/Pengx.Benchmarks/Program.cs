@@ -20,7 +20,7 @@ if (args is ["xenstore-real"])
 
 if (args is ["copy-real", .. var rest])
 {
-    await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1), rest.ElementAtOrDefault(2));
+    await RealCopyComparison.RunAsync(rest.ElementAtOrDefault(0), rest.ElementAtOrDefault(1), rest.ElementAtOrDefault(2), rest.ElementAtOrDefault(3));
     return;
 }
 

@@ -7,27 +7,27 @@ namespace Pengx.Benchmarks.Copying;
 
 /// <summary>
 /// Our copy against <c>qemu-img</c>, <c>cp</c> and the disk itself, on the same data, in shuffled rounds of one run: on a shared machine
-/// only the ratio within a run means anything. Run with <c>copy-real [DIRECTORY [MEBIBYTES [CASE]]]</c>, CASE such as "qcow2 to raw"; prints a table for the directory's file system and,
+/// only the ratio within a run means anything. Run with <c>copy-real [DIRECTORY [MEBIBYTES [CASE [ROUNDS]]]]</c>, CASE such as "qcow2 to raw" or "ext4, qcow2 to raw"; prints a table for the directory's file system and,
 /// as root, one for XFS on a loop device. The source is dropped from memory before each copy, and a copy ends when it is durable.
 /// </summary>
 internal static partial class RealCopyComparison
 {
-    private const int Rounds = 7;
-
     // 900 MiB of 2048.
     private static long s_size = 2L << 30;
+    private static int s_rounds = 7;
     private static string? s_only;
 
     private static long Allocated => s_size / 2048 * 900;
 
-    internal static async Task RunAsync(string? place, string? mebibytes, string? only)
+    internal static async Task RunAsync(string? place, string? mebibytes, string? only, string? rounds)
     {
         s_only = only;
+        s_rounds = rounds is null ? s_rounds : int.Parse(rounds, CultureInfo.InvariantCulture);
         s_size = mebibytes is null ? s_size : long.Parse(mebibytes, CultureInfo.InvariantCulture) << 20;
         string directory = Directory.CreateDirectory(Path.Combine(place ?? Path.GetTempPath(), $"pengx-copy-{Environment.ProcessId}")).FullName;
         try
         {
-            Console.WriteLine($"\n{Environment.ProcessorCount} processors, {(await TextAsync("qemu-img", "--version")).Split('\n')[0]}, {s_size >> 20} MiB with {Allocated >> 20} MiB allocated, {Rounds} rounds.");
+            Console.WriteLine($"\n{Environment.ProcessorCount} processors, {(await TextAsync("qemu-img", "--version")).Split('\n')[0]}, {s_size >> 20} MiB with {Allocated >> 20} MiB allocated, {s_rounds} rounds.");
             await LimitsAsync(directory);
             await ComparePlaceAsync(directory, await TextAsync("findmnt", "-n", "-o", "FSTYPE", "-T", directory));
             if (Environment.UserName == "root")
@@ -81,9 +81,13 @@ internal static partial class RealCopyComparison
             ("qcow2 to qcow2", sources.Qcow2, DiskFormat.Qcow2),
             ("chain to qcow2", sources.Chain, DiskFormat.Qcow2),
         ];
-        foreach ((string title, DiskLayer source, DiskFormat format) in cases.Where(one => s_only is null || one.Name == s_only))
+        foreach ((string copy, DiskLayer source, DiskFormat format) in cases)
         {
-            await CompareAsync(directory, $"{name.Trim()}, {title}", sources, source, format);
+            string title = $"{name.Trim()}, {copy}";
+            if (s_only is null || title.EndsWith(s_only, StringComparison.Ordinal))
+            {
+                await CompareAsync(directory, title, sources, source, format);
+            }
         }
 
         foreach (string path in sources.Files)
@@ -114,9 +118,9 @@ internal static partial class RealCopyComparison
             contenders.Add(("cp --reflink=auto", () => ToolAsync(to, "cp", ["--reflink=auto", from, to])));
         }
 
-        double[][] times = [.. contenders.Select(_ => new double[Rounds])];
+        double[][] times = [.. contenders.Select(_ => new double[s_rounds])];
         int[] order = [.. Enumerable.Range(0, contenders.Count)];
-        for (int round = -1; round < Rounds; round++)
+        for (int round = -1; round < s_rounds; round++)
         {
             Random.Shared.Shuffle(order);
             foreach (int index in order)
@@ -158,9 +162,9 @@ internal static partial class RealCopyComparison
     private static async Task LimitsAsync(string directory)
     {
         string path = Path.Combine(directory, "limit");
-        double[] write = new double[Rounds];
-        double[] read = new double[Rounds];
-        for (int round = 0; round < Rounds; round++)
+        double[] write = new double[s_rounds];
+        double[] read = new double[s_rounds];
+        for (int round = 0; round < s_rounds; round++)
         {
             long started = Stopwatch.GetTimestamp();
             await TextAsync("dd", "if=/dev/zero", $"of={path}", "bs=4M", $"count={Allocated >> 22}", "oflag=direct", "conv=fdatasync", "status=none");
