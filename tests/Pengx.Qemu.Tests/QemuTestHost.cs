@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
@@ -26,6 +27,18 @@ internal sealed class QemuTestHost : IAsyncDisposable
     public QemuOptions Options { get; }
 
     public string Root => _root;
+
+    /// <summary>Waits for what comes about by itself, and fails with what is said when it does not.</summary>
+    public static async Task EventuallyAsync(Func<Task<bool>> isSo, Func<string> otherwise, CancellationToken cancellationToken)
+    {
+        var begun = Stopwatch.GetTimestamp();
+        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
+        while (!await isSo())
+        {
+            Assert.True(Stopwatch.GetElapsedTime(begun) < Patience, otherwise());
+            await timer.WaitForNextTickAsync(cancellationToken);
+        }
+    }
 
     public static void RequireQemu()
     {

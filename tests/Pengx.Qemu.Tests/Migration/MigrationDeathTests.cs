@@ -13,13 +13,12 @@ public sealed class MigrationDeathTests
     public async Task A_service_that_dies_at_any_moment_takes_nothing_with_it()
     {
         await using var hosts = await MoveTestHosts.StartAsync();
-        var (definition, counter) = hosts.CreateCounting();
-        var id = definition.Id;
+        DomainId id;
+        string counter;
         await using (var driver = await hosts.Here.StartDriverAsync(Token))
         {
-            await driver.Domains.DefineAsync(definition, Token);
-            await driver.Domains.StartAsync(id, Token);
-            await MoveTestHosts.CountsPastAsync(hosts.Here, id, 0, Token);
+            (var definition, counter) = await hosts.StartCountingAsync(driver, 0, Token);
+            id = definition.Id;
         }
 
         var (at, other) = (hosts.Here, hosts.There);
@@ -105,11 +104,8 @@ public sealed class MigrationDeathTests
         await using var hosts = await MoveTestHosts.StartAsync();
         await using var here = await hosts.Here.StartDriverAsync(Token);
         await using var there = await hosts.There.StartDriverAsync(Token);
-        var (definition, counter) = hosts.CreateCounting();
+        var (definition, counter) = await hosts.StartCountingAsync(here, 1, Token);
         var id = definition.Id;
-        await here.Domains.DefineAsync(definition, Token);
-        await here.Domains.StartAsync(id, Token);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 1, Token);
         var dies = isThere ? hosts.There : hosts.Here;
         (isThere ? there : here).Environment.OnMove = now => now.ToString() == moment ? MoveTestHosts.KillAsync(dies.PidOf(id), Token) : Task.CompletedTask;
         var move = MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token);
@@ -157,15 +153,16 @@ public sealed class MigrationDeathTests
     /// <summary>One host runs the guest, with its stored definition, and the other does not.</summary>
     private static async Task AssertRunsAsync(QemuHypervisorDriver one, QemuHypervisorDriver notOther, DomainId id, string when)
     {
-        var begun = TimeProvider.System.GetTimestamp();
-        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
-        while (await one.Domains.FindAsync(id, Token) is not { State: VmState.Running } || await notOther.Domains.FindAsync(id, Token) is not null)
-        {
-            Assert.True(
-                TimeProvider.System.GetElapsedTime(begun) < QemuTestHost.Patience,
-                $"{when}: {await one.Domains.FindAsync(id, Token)}, and on the other {await notOther.Domains.FindAsync(id, Token)}");
-            await timer.WaitForNextTickAsync(Token);
-        }
+        DomainStatus? runs = null;
+        DomainStatus? left = null;
+        await QemuTestHost.EventuallyAsync(
+            async () =>
+            {
+                (runs, left) = (await one.Domains.FindAsync(id, Token), await notOther.Domains.FindAsync(id, Token));
+                return runs is { State: VmState.Running } && left is null;
+            },
+            () => $"{when}: {runs}, and on the other {left}",
+            Token);
 
         Assert.True(await one.Domains.FindDefinitionAsync(id, Token) is { Disks.Count: 2 }, $"{when}: it has no definition.");
         Assert.True(await MoveTestHosts.MigrationOf(one).IsHereAsync(id, Token), when);
@@ -180,11 +177,7 @@ public sealed class MigrationDeathTests
         hosts.Here.Options.MigrationBytesPerSecond = 1024 * 1024;
         await using var here = await hosts.Here.StartDriverAsync(Token);
         await using var there = await hosts.There.StartDriverAsync(Token);
-        var (definition, _) = hosts.CreateCounting();
-        var id = definition.Id;
-        await here.Domains.DefineAsync(definition, Token);
-        await here.Domains.StartAsync(id, Token);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 1, Token);
+        var id = (await hosts.StartCountingAsync(here, 1, Token)).Definition.Id;
 
         using (var cancelled = CancellationTokenSource.CreateLinkedTokenSource(Token))
         {
@@ -235,11 +228,7 @@ public sealed class MigrationDeathTests
         await using var hosts = await MoveTestHosts.StartAsync();
         hosts.Here.Options.OutcomePatience = waits ? hosts.Here.Options.OutcomePatience : TimeSpan.Zero;
         await using var here = await hosts.Here.StartDriverAsync(Token);
-        var (definition, _) = hosts.CreateCounting();
-        var id = definition.Id;
-        await here.Domains.DefineAsync(definition, Token);
-        await here.Domains.StartAsync(id, Token);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 1, Token);
+        var id = (await hosts.StartCountingAsync(here, 1, Token)).Definition.Id;
         await using var dying = await MortalService.StartAsync(hosts.There, MoveMoment.Owned, null, Token);
         var move = MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token);
         await dying.DiesAsync(Token);
@@ -270,11 +259,7 @@ public sealed class MigrationDeathTests
         await using var hosts = await MoveTestHosts.StartAsync();
         await using var here = await hosts.Here.StartDriverAsync(Token);
         await using var there = await hosts.There.StartDriverAsync(Token);
-        var (definition, _) = hosts.CreateCounting();
-        var id = definition.Id;
-        await here.Domains.DefineAsync(definition, Token);
-        await here.Domains.StartAsync(id, Token);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 1, Token);
+        var id = (await hosts.StartCountingAsync(here, 1, Token)).Definition.Id;
         using var process = QemuProcess.Open(hosts.Here.PidOf(id), TimeProvider.System);
         Assert.NotNull(process);
         here.Environment.OnMove = now =>
@@ -296,16 +281,10 @@ public sealed class MigrationDeathTests
         await AssertNoneAsync(hosts.There);
     }
 
-    private static async Task AssertNoneAsync(QemuTestHost host)
-    {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        patience.CancelAfter(QemuTestHost.Patience);
-        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
-        while (MoveTestHosts.ProcessesOf(host).Count > 0)
-        {
-            Assert.True(await timer.WaitForNextTickAsync(patience.Token));
-        }
-    }
+    private static Task AssertNoneAsync(QemuTestHost host) => QemuTestHost.EventuallyAsync(
+        () => Task.FromResult(MoveTestHosts.ProcessesOf(host).Count == 0),
+        () => $"A QEMU is left: {string.Join(", ", MoveTestHosts.ProcessesOf(host))}",
+        Token);
 
     /// <summary>Which side runs the guest in the end.</summary>
     public enum Side

@@ -13,11 +13,8 @@ public sealed class MigrationTests
         await using var hosts = await MoveTestHosts.StartAsync();
         await using var here = await hosts.Here.StartDriverAsync(Token);
         await using var there = await hosts.There.StartDriverAsync(Token);
-        var (definition, counter) = hosts.CreateCounting();
+        var (definition, counter) = await hosts.StartCountingAsync(here, 2, Token);
         var id = definition.Id;
-        await here.Domains.DefineAsync(definition, Token);
-        await here.Domains.StartAsync(id, Token);
-        await MoveTestHosts.CountsPastAsync(hosts.Here, id, 2, Token);
 
         // What the stored definition does not have.
         await here.Domains.ResizeAsync(id, 2, DataSize.FromMiB(160 + 128), Token);
@@ -26,7 +23,6 @@ public sealed class MigrationTests
         await ((IHypervisorDriver)here).Devices.PlugNicAsync(id, new() { Mac = MacAddress.NewXen(), Switch = "nosuchbridge" }, Token);
         var started = (await here.Domains.FindAsync(id, Token))!.StartedAt;
 
-        using var events = new CancellationTokenSource();
         await MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token);
         Assert.Null(await here.Domains.FindAsync(id, Token));
         Assert.Empty(MoveTestHosts.ProcessesOf(hosts.Here));

@@ -41,6 +41,16 @@ internal sealed class MoveTestHosts : IAsyncDisposable
         return (Here.CreateBootable(counter), ((FileLocation)counter.Layers[0].Location).Path);
     }
 
+    /// <summary>Starts a guest that counts, and waits until it has counted past a number.</summary>
+    public async Task<(DomainDefinition Definition, string Counter)> StartCountingAsync(QemuHypervisorDriver here, long past, CancellationToken cancellationToken)
+    {
+        var (definition, counter) = CreateCounting();
+        await here.Domains.DefineAsync(definition, cancellationToken);
+        await here.Domains.StartAsync(definition.Id, cancellationToken);
+        await CountsPastAsync(Here, definition.Id, past, cancellationToken);
+        return (definition, counter);
+    }
+
     public static async Task<string> SerialAsync(QemuTestHost host, DomainId id)
     {
         if (!File.Exists(host.FilesOf(id).SerialLog))
@@ -55,13 +65,15 @@ internal sealed class MoveTestHosts : IAsyncDisposable
 
     public static async Task CountsPastAsync(QemuTestHost host, DomainId id, long number, CancellationToken cancellationToken)
     {
-        var begun = TimeProvider.System.GetTimestamp();
-        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(50));
-        while (await SerialAsync(host, id) is var serial && GuestNumbers.Last(serial) <= number)
-        {
-            Assert.True(TimeProvider.System.GetElapsedTime(begun) < QemuTestHost.Patience, $"It does not count past {number}; its console ends with: {serial[^Math.Min(500, serial.Length)..]}");
-            await timer.WaitForNextTickAsync(cancellationToken);
-        }
+        var serial = "";
+        await QemuTestHost.EventuallyAsync(
+            async () =>
+            {
+                serial = await SerialAsync(host, id);
+                return GuestNumbers.Last(serial) > number;
+            },
+            () => $"It does not count past {number}; its console ends with: {serial[^Math.Min(500, serial.Length)..]}",
+            cancellationToken);
     }
 
     /// <summary>The QEMU processes of a host.</summary>
