@@ -130,11 +130,18 @@ internal sealed partial class QemuDomain
             var arrived = control.ReadReplyAsync(over.Token);
             try
             {
+                long? stopped = null;
+                if (run.Record.IsEmulated && LosesWrites(client.Greeting.Version.Qemu))
+                {
+                    stopped = environment.Time.GetTimestamp();
+                    await client.ExecuteAsync(QmpCommands.Stop, cancellationToken).ConfigureAwait(false);
+                }
+
                 await client.ExecuteAsync(QapiCommands.Migrate, new() { Uri = $"fd:{StateName}" }, cancellationToken).ConfigureAwait(false);
                 await environment.OnMove(MoveMoment.Sending).ConfigureAwait(false);
                 var stood = await FollowMoveAsync(run, client, changes, arrived, cancellationToken).ConfigureAwait(false);
                 var reply = await arrived.WaitAsync(s_moveAnswer, environment.Time, cancellationToken).ConfigureAwait(false);
-                return reply is { Status: MoveReply.Arrived } ? stood : throw Failed(departure.Host, reply);
+                return reply is { Status: MoveReply.Arrived } ? stopped ?? stood : throw Failed(departure.Host, reply);
             }
             catch (TimeoutException)
             {
@@ -152,6 +159,11 @@ internal sealed partial class QemuDomain
             }
         }
     }
+
+    /// <summary>Whether this QEMU, where it emulates the processor, loses what a guest writes into memory while that is sent: it forgets to watch
+    /// pages again that it has looked at. The guest then goes on with pages of different moments, and may do anything. It stands still instead, from
+    /// the beginning. (QEMU 9.0: "physmem: Fix migration dirty bitmap coherency with TCG memory access".)</summary>
+    internal static bool LosesWrites(QmpVersionNumber qemu) => !qemu.IsAtLeast(9, 0);
 
     private HypervisorException Failed(string host, MoveReply? reply) =>
         new($"Domain {id}: the move to {host} failed: {reply?.Message ?? "its service, or the connection to it, ended"}");

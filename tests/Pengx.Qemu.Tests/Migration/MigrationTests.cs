@@ -46,4 +46,24 @@ public sealed class MigrationTests
         await here.Domains.DestroyAsync(id, Token);
         Assert.True(await GuestCounter.ReadNewestAsync(counter, Token) >= last);
     }
+
+    /// <summary>What a guest writes while its memory is sent must not be lost: where QEMU loses it, the guest writes nothing meanwhile.</summary>
+    [Fact]
+    public async Task A_guest_stands_still_while_it_is_sent_where_QEMU_loses_what_it_writes()
+    {
+        await using var hosts = await MoveTestHosts.StartAsync();
+        hosts.Here.Options.Accelerator = QemuAccelerator.Tcg;
+        hosts.There.Options.Accelerator = QemuAccelerator.Tcg;
+        hosts.Here.Options.MigrationBytesPerSecond = 16 * 1024 * 1024;
+        await using var here = await hosts.Here.StartDriverAsync(Token);
+        await using var there = await hosts.There.StartDriverAsync(Token);
+        var id = (await hosts.StartCountingAsync(here, 1, Token)).Definition.Id;
+        Dictionary<MoveMoment, string> printed = [];
+        here.Environment.OnMove = async moment => printed[moment] = await MoveTestHosts.SerialAsync(hosts.Here, id);
+        await MoveTestHosts.MigrationOf(here).MigrateAsync(id, MoveTestHosts.OtherName, Token);
+        var version = Version.Parse(await here.Environment.ReadVersionAsync(here.Environment.FindBinary(), Token));
+        Assert.Equal(version < new Version(9, 0), printed[MoveMoment.Sending] == printed[MoveMoment.Standing]);
+        await MoveTestHosts.CountsPastAsync(hosts.There, id, GuestNumbers.Last(printed[MoveMoment.Standing]), Token);
+        GuestNumbers.AssertOneGuest(printed[MoveMoment.Standing], await MoveTestHosts.SerialAsync(hosts.There, id));
+    }
 }
