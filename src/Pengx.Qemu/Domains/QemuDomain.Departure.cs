@@ -163,7 +163,7 @@ internal sealed partial class QemuDomain
     /// <summary>Whether this QEMU, where it emulates the processor, loses what a guest writes into memory while that is sent: it forgets to watch
     /// pages again that it has looked at. The guest then goes on with pages of different moments, and may do anything. It stands still instead, from
     /// the beginning. (QEMU 9.0: "physmem: Fix migration dirty bitmap coherency with TCG memory access".)</summary>
-    internal static bool LosesWrites(QmpVersionNumber qemu) => !qemu.IsAtLeast(9, 0);
+    private static bool LosesWrites(QmpVersionNumber qemu) => !qemu.IsAtLeast(9, 0);
 
     private HypervisorException Failed(string host, MoveReply? reply) =>
         new($"Domain {id}: the move to {host} failed: {reply?.Message ?? "its service, or the connection to it, ended"}");

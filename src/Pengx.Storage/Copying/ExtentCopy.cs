@@ -12,6 +12,9 @@ namespace Pengx.Storage;
 /// what it was asked to read ahead, which spares it one of two ways through the memory.</remarks>
 internal sealed class ExtentCopy
 {
+    /// <summary>The usual <see cref="JournalStep"/>.</summary>
+    public const long UsualJournalStep = 2L * 1024 * 1024 * 1024;
+
     private const int Unit = 256 * 1024;
     private const int SmallUnit = 64 * 1024;
 
@@ -74,7 +77,7 @@ internal sealed class ExtentCopy
     public CopyJournal? Journal { get; init; }
 
     /// <summary>How many bytes lie between two records in the journal at least. Each waits until all is durable that was written.</summary>
-    public long JournalStep { get; init; } = 2L * 1024 * 1024 * 1024;
+    public long JournalStep { get; init; } = UsualJournalStep;
 
     /// <summary>Whether to record how far the copy is when it is cancelled or fails.</summary>
     public bool RecordWhenStopped { get; init; }

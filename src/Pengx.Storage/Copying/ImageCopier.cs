@@ -33,7 +33,7 @@ public sealed class ImageCopier(
     internal bool MayShare { get; init; } = true;
 
     /// <summary>How many bytes lie between two records of how far a copy is.</summary>
-    internal long JournalStep { get; init; } = 2L * 1024 * 1024 * 1024;
+    internal long JournalStep { get; init; } = ExtentCopy.UsualJournalStep;
 
     /// <summary>Says how an image would be copied, and why so. Changes nothing.</summary>
     /// <param name="request">The copy.</param>
