@@ -18,8 +18,7 @@ public static class PengxStorageBuilderExtensions
         AddImageToolOptions(builder, configure);
         builder.Services.TryAddSingleton(services => new ImageTool(
             services.GetRequiredService<IProcessRunner>(),
-            services.GetRequiredService<IOptions<ImageToolOptions>>().Value,
-            services.GetRequiredService<TimeProvider>()));
+            services.GetRequiredService<IOptions<ImageToolOptions>>().Value));
         builder.Services.TryAddSingleton(services => new ImageCopier(
             services.GetRequiredService<IProcessRunner>(),
             services.GetRequiredService<IOptions<ImageToolOptions>>().Value,

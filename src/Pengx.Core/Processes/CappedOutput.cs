@@ -13,6 +13,10 @@ internal sealed class CappedOutput(int maxBytes, Action<string>? onLine)
     private readonly ArrayBufferWriter<byte> _line = new();
     private readonly Lock _gate = new();
     private bool _afterCarriageReturn;
+    private long _count;
+
+    /// <summary>How many bytes have come.</summary>
+    public long Count => Volatile.Read(ref _count);
 
     /// <summary>What was kept so far.</summary>
     public string Text
@@ -32,6 +36,7 @@ internal sealed class CappedOutput(int maxBytes, Action<string>? onLine)
         int count;
         while ((count = await source.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0)
         {
+            Interlocked.Add(ref _count, count);
             Keep(buffer.AsSpan(0, count));
             if (onLine is not null)
             {

@@ -6,7 +6,7 @@ public interface IProcessRunner
     /// <summary>Runs a program to its end and returns what it printed, whatever its exit code.</summary>
     /// <param name="command">What to run.</param>
     /// <param name="cancellationToken">Ends the program with everything it started: politely first, then by force.</param>
-    /// <exception cref="ProcessFailedException">The program cannot be started, or was ended at its deadline.</exception>
+    /// <exception cref="ProcessFailedException">The program cannot be started, or was ended at its deadline or because it stood still.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; the program and its children are gone.</exception>
     Task<ProcessResult> RunAsync(ProcessCommand command, CancellationToken cancellationToken = default);
 }
@@ -31,6 +31,11 @@ public sealed record ProcessCommand
 
     /// <summary>How long the program may take.</summary>
     public TimeSpan Timeout { get; init; } = DefaultTimeout;
+
+    /// <summary>How long the program may stand still: say nothing, and read and write less than 64 KiB, whatever that is (<c>rchar</c>
+    /// and <c>wchar</c> of <c>/proc/PID/io</c>). For one that may take any time as long as it moves. Not watched by default, nor
+    /// where the kernel does not show it.</summary>
+    public TimeSpan StallTimeout { get; init; } = System.Threading.Timeout.InfiniteTimeSpan;
 
     /// <summary>How many bytes of each output are kept; what comes after is read and dropped.</summary>
     public int MaxOutputBytes { get; init; } = 4 * 1024 * 1024;

@@ -40,6 +40,19 @@ public sealed class ProcessFailedException : PengxException
         return new(command.FileName, null, $"{command.FileName} could not be started: {cause.Message}", cause);
     }
 
+    /// <summary>Whether the program was ended because it stood still.</summary>
+    public bool IsStall { get; private init; }
+
+    /// <summary>The program was ended because it stood still.</summary>
+    /// <param name="command">What ran.</param>
+    /// <param name="error">What it had printed to its standard error.</param>
+    public static ProcessFailedException Stalled(ProcessCommand command, string error)
+    {
+        ArgumentNullException.ThrowIfNull(command);
+        ArgumentNullException.ThrowIfNull(error);
+        return Stopped(command, string.Create(CultureInfo.InvariantCulture, $"stood still for {command.StallTimeout.TotalSeconds:0.#} s"), error, isStall: true);
+    }
+
     /// <summary>The program was ended because its time was over.</summary>
     /// <param name="command">What ran.</param>
     /// <param name="error">What it had printed to its standard error.</param>
@@ -47,11 +60,14 @@ public sealed class ProcessFailedException : PengxException
     {
         ArgumentNullException.ThrowIfNull(command);
         ArgumentNullException.ThrowIfNull(error);
+        return Stopped(command, string.Create(CultureInfo.InvariantCulture, $"did not end within {command.Timeout.TotalSeconds:0.#} s"), error, isStall: false);
+    }
+
+    private static ProcessFailedException Stopped(ProcessCommand command, string what, string error, bool isStall)
+    {
+        var program = Path.GetFileName(command.FileName);
         var said = Tail(error.Trim());
-        return new(
-            Path.GetFileName(command.FileName),
-            null,
-            string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(command.FileName)} did not end within {command.Timeout.TotalSeconds:0.#} s and was stopped{(said.Length == 0 ? "." : $": {said}")}"));
+        return new(program, null, $"{program} {what} and was stopped{(said.Length == 0 ? "." : $": {said}")}") { IsStall = isStall };
     }
 
     private static string Tail(string text) => text.Length <= MaxQuotedError ? text : $"…{text[^MaxQuotedError..]}";

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Pengx;
@@ -40,6 +41,29 @@ internal sealed partial class ProcessGroup(int leader)
 
     /// <summary>Whether this user may execute a file.</summary>
     public static bool IsExecutable(string path) => File.Exists(path) && Access(path, ExecutePermission) == 0;
+
+    /// <summary>How many bytes a program has read and written, whatever that was; <see langword="null"/> where the kernel does not show it.</summary>
+    /// <remarks>proc(5): <c>/proc/PID/io</c>, of all its threads.</remarks>
+    public static long? ReadAndWritten(int pid)
+    {
+        try
+        {
+            long sum = 0;
+            foreach (var line in File.ReadLines($"/proc/{pid}/io"))
+            {
+                if (line.StartsWith("rchar: ", StringComparison.Ordinal) || line.StartsWith("wchar: ", StringComparison.Ordinal))
+                {
+                    sum += long.Parse(line.AsSpan(7), NumberStyles.None, CultureInfo.InvariantCulture);
+                }
+            }
+
+            return sum;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 
     private List<(int Pid, int Group)> Members()
     {

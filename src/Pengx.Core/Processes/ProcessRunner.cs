@@ -18,6 +18,10 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
     private const int CannotExecute = 126;
     private const int NotFound = 127;
 
+    // What a program reads and writes that only waits, for an answer that does not come, is less.
+    private const long StallBytes = 64 * 1024;
+    private const int StallLooks = 8;
+
     // What util-linux writes when the program it shall become cannot be executed.
     private static readonly string[] ExecutionFailures = ["setsid: failed to execute ", "setpriv: failed to execute "];
 
@@ -49,7 +53,8 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         var started = _time.GetTimestamp();
 
         using var deadline = new CancellationTokenSource(command.Timeout, _time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
+        using var stalled = new CancellationTokenSource();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token, stalled.Token);
         using var pumping = new CancellationTokenSource();
         var process = command.EndsWithParent
             ? await LastingThread.RunAsync(() => Start(command, program)).ConfigureAwait(false)
@@ -62,6 +67,7 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         var outputs = Task.WhenAll(
             PumpAsync(output, process.StandardOutput.BaseStream, stop, pumping.Token),
             PumpAsync(error, process.StandardError.BaseStream, stop, pumping.Token));
+        var watching = WatchAsync(command, process.Id, () => output.Count + error.Count, stalled, pumping.Token);
 
         var stopped = !await EndsAsync(exited, stop.Token).ConfigureAwait(false);
         var ended = !stopped || await StopAsync(group, exited).ConfigureAwait(false);
@@ -69,6 +75,7 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         var drained = await DrainAsync(group, outputs).ConfigureAwait(false);
         await pumping.CancelAsync().ConfigureAwait(false);
         await feeding.ConfigureAwait(false);
+        await watching.ConfigureAwait(false);
         var failure = await FailureOfAsync(outputs, drained).ConfigureAwait(false);
         var exitCode = ended ? process.ExitCode : -1;
         if (ended)
@@ -88,6 +95,12 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         if (stopped)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            if (stalled.IsCancellationRequested)
+            {
+                _logger.ProcessTimedOut(command.FileName, group.Leader, command.StallTimeout);
+                throw ProcessFailedException.Stalled(command, error.Text);
+            }
+
             _logger.ProcessTimedOut(command.FileName, group.Leader, command.Timeout);
             throw ProcessFailedException.TimedOut(command, error.Text);
         }
@@ -111,6 +124,11 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
         if (command.Timeout <= TimeSpan.Zero && command.Timeout != Timeout.InfiniteTimeSpan)
         {
             throw new ArgumentOutOfRangeException(nameof(command), command.Timeout, "The time that a program may take must be positive.");
+        }
+
+        if (command.StallTimeout <= TimeSpan.Zero && command.StallTimeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentOutOfRangeException(nameof(command), command.StallTimeout, "The time that a program may stand still must be positive.");
         }
 
         if (command.FileName.Contains('/', StringComparison.Ordinal) && !Path.IsPathRooted(command.FileName))
@@ -197,6 +215,39 @@ public sealed class ProcessRunner(TimeProvider? timeProvider = null, ILogger<Pro
             {
                 // A program need not read what it is given; its exit code tells whether it missed something.
             }
+        }
+    }
+
+    /// <summary>Tells when a program has stood still for too long.</summary>
+    private async Task WatchAsync(ProcessCommand command, int process, Func<long> said, CancellationTokenSource stalled, CancellationToken cancellationToken)
+    {
+        if (command.StallTimeout == Timeout.InfiniteTimeSpan)
+        {
+            return;
+        }
+
+        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(Math.Max(1, command.StallTimeout.TotalMilliseconds / StallLooks)), _time);
+        var (heard, moved, still) = (said(), ProcessGroup.ReadAndWritten(process), 0);
+        try
+        {
+            while (still < StallLooks && await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+            {
+                var (hears, moves) = (said(), ProcessGroup.ReadAndWritten(process));
+                if (hears != heard || moves is null || moved is null || moves - moved >= StallBytes)
+                {
+                    (heard, moved, still) = (hears, moves, 0);
+                }
+                else
+                {
+                    still++;
+                }
+            }
+
+            await stalled.CancelAsync().ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // It has ended.
         }
     }
 

@@ -32,8 +32,8 @@ public sealed record VolumeSpec
     /// Only for one that is a volume on the same storage link of level FL.</summary>
     public bool IsBackingBeside { get; init; }
 
-    /// <summary>How many bytes of <see cref="Source"/> are copied in a second at most; 0 for no limit. At file level; a copy that shares
-    /// blocks moves none, and is not limited.</summary>
+    /// <summary>How many bytes of <see cref="Source"/> are copied in a second at most; 0 for no limit. A copy that shares blocks
+    /// moves none, and is not limited.</summary>
     public DataSize RateLimit { get; init; }
 }
 

@@ -3,7 +3,7 @@ namespace Pengx.Storage;
 /// <summary>Copies images into RBD images, with every wait on the cluster bounded, and says when it is the cluster that fails.</summary>
 internal sealed class RbdCopy(IProcessRunner runner, CephOptions options, CephConfiguration configuration, TimeProvider time)
 {
-    private readonly ImageTool _images = new(runner, ToolOptions(options), time);
+    private readonly ImageTool _images = new(runner, ToolOptions(options));
     private readonly ImageCopier _copier = new(runner, ToolOptions(options), time);
 
     /// <summary>The image as tools shall open it: by the configuration with bounds instead of the guests' own.</summary>
@@ -51,15 +51,18 @@ internal sealed class RbdCopy(IProcessRunner runner, CephOptions options, CephCo
     /// <param name="pool">The pool to copy to.</param>
     /// <param name="image">The image to copy to; nothing has been written to it, or it holds an empty qcow2 image.</param>
     /// <param name="format">Its format.</param>
+    /// <param name="rateLimit">How many bytes of the source are copied in a second at most; 0 for no limit.</param>
     /// <param name="progress">Told of the bytes of the source that are done.</param>
     /// <param name="cancellationToken">Ends the copy.</param>
-    public Task CopyAsync(DiskLayer source, string pool, string image, DiskFormat format, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+    public Task CopyAsync(
+        DiskLayer source, string pool, string image, DiskFormat format, DataSize rateLimit, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
         ReachingAsync(() => _copier.CopyAsync(
             new()
             {
                 Source = Bounded(source, configuration),
                 Target = LayerOf(pool, image, format),
                 TargetContent = CopyTargetContent.Zero,
+                RateLimit = rateLimit,
             },
             progress,
             cancellationToken));

@@ -483,7 +483,7 @@ public sealed partial class RbdStorage : IStorageBackend, IVolumeUsers, IVolumeC
 
         if (spec.Source is { } source)
         {
-            await _copy.CopyAsync(source, pool, part, spec.Format, progress, cancellationToken).ConfigureAwait(false);
+            await _copy.CopyAsync(source, pool, part, spec.Format, spec.RateLimit, progress, cancellationToken).ConfigureAwait(false);
         }
     }
 

@@ -10,7 +10,7 @@ namespace Pengx.Storage;
 public sealed class ImageChains(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null) : IDiskChains, IDiskUse
 {
     private readonly ImageToolOptions _options = options ?? new();
-    private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly ImageTool _images = new(runner, options);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
 
     /// <inheritdoc/>

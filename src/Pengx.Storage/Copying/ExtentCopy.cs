@@ -10,7 +10,9 @@ namespace Pengx.Storage;
 /// thread asks the kernel to begin writing what it wrote, so that reading and writing overlap, and now and then waits for what it wrote
 /// a while ago, so that a copy never fills the memory with what is still to be written. Where nobody has to look for zeros, the kernel copies
 /// what it was asked to read ahead, which spares it one of two ways through the memory.</remarks>
+#pragma warning disable CA1001 // A thread that hangs in the kernel may still hold the lock, and one that nobody waits for has nothing to free.
 internal sealed class ExtentCopy
+#pragma warning restore CA1001
 {
     /// <summary>The usual <see cref="JournalStep"/>.</summary>
     public const long UsualJournalStep = 2L * 1024 * 1024 * 1024;
@@ -38,6 +40,9 @@ internal sealed class ExtentCopy
     private readonly Lock _gate = new();
     private readonly Lock _reading = new();
     private readonly Lock _writing = new();
+
+    // Many may wait for their pieces at once; nobody does while it is written down how far all is durable.
+    private readonly ReaderWriterLockSlim _durability = new();
     private readonly long[] _underWay = new long[Threads];
     private ReadAhead? _readAhead;
     private long _position;
@@ -46,6 +51,7 @@ internal sealed class ExtentCopy
     private long _reported;
     private long _recordedAt;
     private bool _recording;
+    private bool _lost;
     private volatile bool _inKernel;
 
     public required SafeFileHandle Source { get; init; }
@@ -202,11 +208,30 @@ internal sealed class ExtentCopy
         while (finished < MostUnwritten / 2)
         {
             var (offset, length) = unwritten.Dequeue();
-            Posix.FinishWriting(Target, TargetPath, offset, length);
+            FinishWriting(offset, length);
             finished += length;
         }
 
         return finished;
+    }
+
+    private void FinishWriting(long offset, long length)
+    {
+        _durability.EnterReadLock();
+        try
+        {
+            Posix.FinishWriting(Target, TargetPath, offset, length);
+        }
+        catch
+        {
+            // The kernel tells of a loss once: whoever flushes after this is told that all is well.
+            Volatile.Write(ref _lost, true);
+            throw;
+        }
+        finally
+        {
+            _durability.ExitReadLock();
+        }
     }
 
     /// <summary>Takes the next piece of work and reads it, unless it is to be zeroed or to be copied by the kernel.</summary>
@@ -399,12 +424,28 @@ internal sealed class ExtentCopy
 
         if (record > 0)
         {
-            Posix.SyncData(Target, TargetPath);
-            Journal!.Record(record);
+            Record(record);
             lock (_gate)
             {
                 _recording = false;
             }
+        }
+    }
+
+    private void Record(long done)
+    {
+        _durability.EnterWriteLock();
+        try
+        {
+            if (!Volatile.Read(ref _lost))
+            {
+                Posix.SyncData(Target, TargetPath);
+                Journal!.Record(done);
+            }
+        }
+        finally
+        {
+            _durability.ExitWriteLock();
         }
     }
 

@@ -25,7 +25,7 @@ public sealed class ImageCopier(
     private const int OwnerAttempts = 25;
 
     private readonly ImageToolOptions _options = options ?? new();
-    private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly ImageTool _images = new(runner, options);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
     private readonly ILogger _logger = logger ?? NullLogger<ImageCopier>.Instance;
 
@@ -160,6 +160,9 @@ public sealed class ImageCopier(
             }
             else
             {
+                // It is no longer what was copied from here on, and nobody may go on as if it were.
+                ForgetJournal(part);
+                Posix.SyncDirectory(Path.GetDirectoryName(part)!);
                 await _images.ResizeAsync(new(new FileLocation(part), request.Target.Format), size, cancellationToken).ConfigureAwait(false);
             }
 
@@ -312,7 +315,7 @@ public sealed class ImageCopier(
         try
         {
             DemandFree(plan, directory, Posix.Status(part)?.Allocated ?? 0);
-            keep = plan.Request.KeepWhenInterrupted;
+            keep = plan is { Method: CopyMethod.Extents, Request.KeepWhenInterrupted: true };
             var resumed = await FillAsync(plan, part, handle, progress, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             keep = false;
@@ -469,7 +472,7 @@ public sealed class ImageCopier(
         {
             if (zeros && request.Target.Format == DiskFormat.Raw)
             {
-                await Task.Run(() => ZeroFrom(target, device, plan.Size.Bytes, length, cancellationToken), cancellationToken).ConfigureAwait(false);
+                await ZeroAsync(target, device, plan.Size.Bytes, length, cancellationToken).ConfigureAwait(false);
             }
 
             // The tool takes the image's locks itself; the device stays reserved.
@@ -480,20 +483,34 @@ public sealed class ImageCopier(
         await FlushAsync(target, device, cancellationToken).ConfigureAwait(false);
     }
 
-    private static void ZeroFrom(SafeFileHandle device, string path, long from, long end, CancellationToken cancellationToken)
+    private async Task ZeroAsync(SafeFileHandle device, string path, long from, long end, CancellationToken cancellationToken)
     {
         const long piece = 64 * 1024 * 1024;
         const int sector = 4096;
         var aligned = Math.Min(end, (from + sector - 1) / sector * sector);
         if (aligned > from)
         {
-            Posix.Write(device, path, new byte[aligned - from], from);
+            await PieceAsync(() => Posix.Write(device, path, new byte[aligned - from], from)).ConfigureAwait(false);
         }
 
         for (var at = aligned; at < end; at += piece)
         {
+            var (offset, count) = (at, Math.Min(piece, end - at));
+            await PieceAsync(() => Posix.Zero(device, path, offset, count)).ConfigureAwait(false);
+        }
+
+        // A device whose paths are gone lets the thread hang in the kernel; whoever waits for it is let go.
+        async Task PieceAsync(Action work)
+        {
             cancellationToken.ThrowIfCancellationRequested();
-            Posix.Zero(device, path, at, Math.Min(piece, end - at));
+            try
+            {
+                await Task.Run(work, CancellationToken.None).WaitAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                throw new UnavailableException(string.Create(CultureInfo.InvariantCulture, $"{path} took no zeros for {_options.StallTimeout.TotalMinutes:0.#} minutes."));
+            }
         }
     }
 

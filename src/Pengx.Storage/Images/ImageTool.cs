@@ -15,8 +15,7 @@ namespace Pengx.Storage;
 /// </remarks>
 /// <param name="runner">Runs the tool.</param>
 /// <param name="options">How the tool is run; the defaults when not given.</param>
-/// <param name="timeProvider">The clock; the system's when not given.</param>
-public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options = null, TimeProvider? timeProvider = null)
+public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options = null)
 {
     private const int Differs = 1;
     private const int FoundErrors = 2;
@@ -26,8 +25,9 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     // An extent takes about 100 bytes, so this is the map of an image with half a million of them.
     private const int MaxMapBytes = 64 * 1024 * 1024;
 
+    private static readonly char[] s_mapFrame = ['[', ']', ',', ' '];
+
     private readonly ImageToolOptions _options = options ?? new();
-    private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
 
     /// <summary>Makes an empty image, over whatever the file holds.</summary>
     /// <param name="image">Where it shall lie, and its format.</param>
@@ -230,15 +230,15 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <param name="other">Another.</param>
     /// <param name="cancellationToken">Ends the tool.</param>
     /// <exception cref="InUseException">Something else has one of them open for writing.</exception>
+    /// <exception cref="UnavailableException">It stood still for longer than <see cref="ImageToolOptions.StallTimeout"/>.</exception>
     /// <exception cref="ProcessFailedException">The tool failed; the message has its words.</exception>
     public async Task<bool> CompareAsync(DiskLayer one, DiskLayer other, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(one);
         ArgumentNullException.ThrowIfNull(other);
 
-        // However long it takes: it reads both to their ends.
-        var command = Command(["compare", "-q", "-f", one.Format.Name, "-F", other.Format.Name, NameOf(one), NameOf(other)]) with { Timeout = Timeout.InfiniteTimeSpan };
-        var result = await runner.RunAsync(command, cancellationToken).ConfigureAwait(false);
+        var command = Command(["compare", "-q", "-f", one.Format.Name, "-F", other.Format.Name, NameOf(one), NameOf(other)]);
+        var result = await RunLongAsync(command, $"The comparison of {one.Location} with {other.Location}", cancellationToken).ConfigureAwait(false);
         if (result.ExitCode == Differs)
         {
             return false;
@@ -360,10 +360,35 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
     /// <summary>Whether an overlay holds anything of its own; what lies beneath it is not opened.</summary>
     internal async Task<bool> HasOwnDataAsync(DiskLayer image, CancellationToken cancellationToken)
     {
-        // The format is in the name, and so must not be given beside it.
-        var result = await runner.RunAsync(Command(["map", "--output=json", NameOfChain([image])]) with { MaxOutputBytes = MaxMapBytes }, cancellationToken).ConfigureAwait(false);
-        Check(result);
-        return Read(result, ImageJson.Default.IReadOnlyListExtentReport).Any(extent => extent.Present);
+        // The map of a large overlay is long, and one of its lines is enough: each has one extent. The format is in the name, and so must
+        // not be given beside it.
+        var (has, unread) = (false, default(string));
+        var command = Command(["map", "--output=json", NameOfChain([image])]) with
+        {
+            OnOutputLine = line =>
+            {
+                if (!has && line.Trim(s_mapFrame) is { Length: > 0 } text)
+                {
+                    var extent = TryReadExtent(text);
+                    has = extent is { Present: true };
+                    unread ??= extent is null ? text : null;
+                }
+            },
+        };
+        Check(await RunLongAsync(command, $"The reading of {image.Location}", cancellationToken).ConfigureAwait(false));
+        return has || (unread is null ? false : throw new StorageException($"The answer of qemu-img map cannot be understood: {unread}"));
+    }
+
+    private static ExtentReport? TryReadExtent(string text)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(text, ImageJson.Default.ExtentReport);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Writes what lies beneath an overlay into its header, and nothing else; nothing beneath is opened.</summary>
@@ -749,28 +774,29 @@ public sealed class ImageTool(IProcessRunner runner, ImageToolOptions? options =
 
     private async Task RunLongAsync(List<string> arguments, string what, IProgress<double>? progress, CancellationToken cancellationToken)
     {
-        using var stall = new CancellationTokenSource(_options.StallTimeout, _time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stall.Token, cancellationToken);
         var command = Command(arguments) with
         {
-            // However long a copy takes, it is well as long as it moves.
-            Timeout = Timeout.InfiniteTimeSpan,
             OnOutputLine = line =>
             {
                 if (TryReadPercent(line, out var percent))
                 {
-                    stall.CancelAfter(_options.StallTimeout);
                     progress?.Report(percent / 100);
                 }
             },
         };
+        Check(await RunLongAsync(command, what, cancellationToken).ConfigureAwait(false));
+    }
+
+    /// <summary>Runs what may take any time as long as it moves: one percent of a large copy may well take longer than it may stand still.</summary>
+    private async Task<ProcessResult> RunLongAsync(ProcessCommand command, string what, CancellationToken cancellationToken)
+    {
         try
         {
-            Check(await runner.RunAsync(command, stop.Token).ConfigureAwait(false));
+            return await runner.RunAsync(command with { Timeout = Timeout.InfiniteTimeSpan, StallTimeout = _options.StallTimeout }, cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (stall.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        catch (ProcessFailedException exception) when (exception.IsStall)
         {
-            throw new UnavailableException(string.Create(CultureInfo.InvariantCulture, $"{what} stood still for {_options.StallTimeout.TotalMinutes:0.#} minutes and was stopped."));
+            throw new UnavailableException(string.Create(CultureInfo.InvariantCulture, $"{what} stood still for {_options.StallTimeout.TotalMinutes:0.#} minutes and was stopped."), exception);
         }
     }
 

@@ -9,6 +9,6 @@ public sealed class ImageToolOptions
     /// <summary>How long one call may take that does not copy; 2 minutes by default.</summary>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>How long a copy may go without moving by one percent; 30 minutes by default.</summary>
+    /// <summary>How long a copy may stand still, neither reading nor writing; 30 minutes by default.</summary>
     public TimeSpan StallTimeout { get; set; } = TimeSpan.FromMinutes(30);
 }

@@ -27,8 +27,11 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
     private const int OwnerAttempts = 100;
 
+    // Of a directory that is known not to have answered.
+    private static readonly TimeSpan s_hangingPatience = TimeSpan.FromSeconds(2);
+
     private readonly ImageToolOptions _options = options ?? new();
-    private readonly ImageTool _images = new(runner, options, timeProvider);
+    private readonly ImageTool _images = new(runner, options);
     private readonly ImageCopier _copier = new(runner, options, timeProvider);
     private readonly TimeProvider _time = timeProvider ?? TimeProvider.System;
     private readonly ILogger _logger = logger ?? NullLogger<LocalStorage>.Instance;
@@ -645,7 +648,8 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
         var key = KeyOf(storlink);
         if (_hanging.TryGetValue(key, out var before))
         {
-            if (!await EndsAsync(before).ConfigureAwait(false))
+            // Whoever looks at one disk after the other shall not wait as long for each.
+            if (!await EndsAsync(before, patience < s_hangingPatience ? patience : s_hangingPatience).ConfigureAwait(false))
             {
                 throw NoAnswer();
             }
@@ -655,7 +659,7 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
         cancellationToken.ThrowIfCancellationRequested();
         var asked = Task.Run(work, CancellationToken.None);
-        if (!await EndsAsync(asked).ConfigureAwait(false))
+        if (!await EndsAsync(asked, patience).ConfigureAwait(false))
         {
             var late = DropAsync(asked);
             _ = _hanging.AddOrUpdate(key, late, (_, others) => Task.WhenAll(others, late));
@@ -664,9 +668,9 @@ public sealed partial class LocalStorage(IProcessRunner runner, ImageToolOptions
 
         return await asked.ConfigureAwait(false);
 
-        async Task<bool> EndsAsync(Task task)
+        async Task<bool> EndsAsync(Task task, TimeSpan time)
         {
-            await task.WaitAsync(patience, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await task.WaitAsync(time, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             return task.IsCompleted;
         }
 

@@ -37,7 +37,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         ArgumentNullException.ThrowIfNull(runner);
         _options = options ?? new();
         _host = new(runner, _options);
-        _images = new(runner, imageOptions, timeProvider);
+        _images = new(runner, imageOptions);
         _flushTimeout = (imageOptions ?? new()).StallTimeout;
         _time = timeProvider ?? TimeProvider.System;
         _logger = logger ?? NullLogger<LvmStorage>.Instance;
@@ -381,7 +381,16 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
         if (spec.Source is { } source)
         {
             var total = await _images.SizeOfAsync(source, cancellationToken).ConfigureAwait(false);
-            await _images.ConvertAsync(source, target, Posix.TakesDirectWrites(path), ByteShare.Of(progress, total), cancellationToken).ConfigureAwait(false);
+            ImageConversion conversion = new()
+            {
+                Caching = Posix.TakesDirectWrites(path) ? ImageCaching.None : ImageCaching.WriteBack,
+                RateLimit = spec.RateLimit,
+
+                // A thin volume is zero where it was never written, and zeros that are written take space of the pool as all else does.
+                IntoExisting = volume.IsThin && spec.Format == DiskFormat.Raw,
+                TargetIsZero = volume.IsThin,
+            };
+            await _images.ConvertAsync(source, target, conversion, ByteShare.Of(progress, total), cancellationToken).ConfigureAwait(false);
             progress?.Report(new(total.Bytes, total.Bytes));
             if (spec.Format == DiskFormat.Qcow2 && total < spec.Size)
             {
@@ -396,7 +405,7 @@ public sealed class LvmStorage : IStorageBackend, IImageImport, IVolumeClone
             await _images.CreateAsync(target, spec.Size, spec.Backing, cancellationToken).ConfigureAwait(false);
         }
 
-        // A thin volume is zero where it was never written. Of a qcow2 image a guest sees only what was written into it.
+        // Of a qcow2 image a guest sees only what was written into it.
         if (spec.Format == DiskFormat.Raw && !volume.IsThin && zeroedFrom < volume.Size)
         {
             await _host.Wipe.WipeAsync(path, zeroedFrom, volume.Size - zeroedFrom, cancellationToken).ConfigureAwait(false);

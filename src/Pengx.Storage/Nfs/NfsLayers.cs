@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 
@@ -159,7 +158,8 @@ public sealed class NfsLayers : IStorageLayerDriver
         deadline.CancelAfter(_options.Timeout);
         try
         {
-            using TcpClient client = new(IPAddress.TryParse(server, out var address) ? address.AddressFamily : AddressFamily.InterNetwork);
+            // Of a name, all its addresses are tried, of both families.
+            using TcpClient client = new();
             await client.ConnectAsync(server, port, deadline.Token).ConfigureAwait(false);
         }
         catch (SocketException error)

@@ -184,6 +184,32 @@ public sealed class ProcessRunnerTests
     }
 
     [Fact]
+    public async Task A_program_that_stands_still_is_ended_and_the_error_has_its_words()
+    {
+        var pids = new ConcurrentQueue<int>();
+        var command = Tell("echo half way >&2; echo $$; exec sleep 60", pids) with { StallTimeout = TimeSpan.FromMilliseconds(400) };
+        var failure = await Assert.ThrowsAsync<ProcessFailedException>(() => _runner.RunAsync(command, Token));
+
+        Assert.True(failure.IsStall);
+        Assert.Equal("sh stood still for 0.4 s and was stopped: half way", failure.Message);
+        AssertGone(Assert.Single(pids));
+    }
+
+    /// <summary>The one says nothing and reads and writes much, the other moves nothing and speaks.</summary>
+    [Theory]
+    [InlineData("exec dd if=/dev/urandom of=/dev/null bs=1M count=800 status=none")]
+    [InlineData("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done")]
+    public async Task A_program_that_moves_may_take_any_time(string script)
+    {
+        var limit = TimeSpan.FromSeconds(1);
+        var started = Stopwatch.GetTimestamp();
+        var result = await _runner.RunAsync(new() { FileName = "sh", Arguments = ["-c", script], StallTimeout = limit }, Token);
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.True(Stopwatch.GetElapsedTime(started) > limit, "It took too little time to say anything.");
+    }
+
+    [Fact]
     public async Task Cancelling_ends_grandchildren_too()
     {
         var pids = new ConcurrentQueue<int>();

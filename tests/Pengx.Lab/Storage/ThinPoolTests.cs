@@ -141,6 +141,46 @@ public sealed class ThinPoolTests : IAsyncLifetime
         Assert.Empty((await Host.LvmAsync("lvs", "--noheadings", "-o", "lv_name", Host.Group)).Output.Trim());
     }
 
+    /// <summary>What a source does not hold takes nothing of the pool, whether it is a hole there or stored zeros.</summary>
+    [Fact]
+    public async Task A_copy_takes_of_a_pool_what_its_source_holds()
+    {
+        await Host.LvmAsync("pvcreate", "--yes", Host.Devices[0]);
+        await Host.LvmAsync("vgcreate", Host.Group, Host.Devices[0]);
+        await new LvmLayers(Host.Runner, Host.Options).ExecuteAsync(Volume(StorageVerb.Create, "pool", 64) with { Kind = LogicalVolumeKind.ThinPool }, cancellationToken: Token);
+        LvmStorage storage = new(Host.Runner, Host.Options);
+        var folder = LabKernel.Folder();
+        try
+        {
+            var raw = Path.Combine(folder, "source.raw");
+            await LabHost.OutputAsync("truncate", "--size", "256M", raw);
+            await LabKernel.FillAsync(raw, 100 << 20, 4 << 20, 0x5a);
+            await LabKernel.FillAsync(raw, 200 << 20, 8 << 20, 0);
+            foreach (var format in new[] { DiskFormat.Raw, DiskFormat.Qcow2 })
+            {
+                var source = new DiskLayer(new FileLocation(raw), DiskFormat.Raw);
+                if (format == DiskFormat.Qcow2)
+                {
+                    source = new(new FileLocation(Path.Combine(folder, "source.qcow2")), format);
+                    await LabHost.OutputAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, source.Location.ToString()!);
+                }
+
+                // Four times what the pool has.
+                var spec = new VolumeSpec { Disk = DiskId.New(), Format = DiskFormat.Raw, Size = DataSize.FromMiB(256), Source = source };
+                var made = await storage.CreateAsync(Host.Storlink, spec, cancellationToken: Token);
+                Assert.InRange(made.Allocated.Bytes, 4L << 20, 6L << 20);
+                var path = (await storage.AttachAsync(Host.Storlink, spec.Disk, spec.Format, Token)).ToString()!;
+                await LabHost.OutputAsync("qemu-img", "compare", "-f", "raw", "-F", "raw", raw, path);
+                await storage.DetachAsync(Host.Storlink, spec.Disk, Token);
+                await storage.DeleteAsync(Host.Storlink, spec.Disk, Token);
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     private StorageOrder Volume(StorageVerb verb, string name, long megabytes) =>
         Order(verb, StorageCategory.LogicalVolume) with { Name = name, Layer = Layer(StorageCategory.LogicalVolume) with { VolumeGroupId = Host.Group, Size = DataSize.FromMiB(megabytes) } };
 

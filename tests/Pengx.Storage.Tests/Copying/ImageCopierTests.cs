@@ -354,6 +354,32 @@ public sealed class ImageCopierTests : IDisposable
         await AssertSameAsync(source, request.Target);
     }
 
+    /// <summary>As when the service is killed then: what the copy holds by now is not what the source held there.</summary>
+    [Fact]
+    public async Task A_copy_that_ended_after_it_was_made_larger_begins_anew()
+    {
+        var source = await ConvertAsync(await CreateFullAsync(_directory.PathOf("full.raw"), DataSize.FromMiB(64)), _directory.PathOf("source.qcow2"));
+        CopyRequest request = new()
+        {
+            Source = source,
+            Target = Qcow2(_directory.PathOf("copy.qcow2")),
+            KeepWhenInterrupted = true,
+
+            // Its first table becomes longer, and moves.
+            Size = DataSize.FromMiB(2048),
+        };
+        ImageCopier ending = new(new EndingRunner("resize")) { MayShare = false, JournalStep = 1 << 20 };
+        await Assert.ThrowsAsync<OperationCanceledException>(() => ending.CopyAsync(request, null, Token));
+        Assert.Contains(".copy.qcow2.part", _directory.Names());
+
+        var result = await _copier.CopyAsync(request, null, Token);
+
+        Assert.Equal((CopyMethod.Extents, DataSize.Zero), (result.Plan.Method, result.Resumed));
+        await QemuImgAsync("check", "-q", "-f", "qcow2", PathOf(request.Target));
+        await AssertSameAsync(source, request.Target);
+        Assert.DoesNotContain(_directory.Names(), name => name.StartsWith('.'));
+    }
+
     [Fact]
     public async Task Two_that_make_the_same_copy_do_not_mix()
     {
@@ -438,6 +464,18 @@ public sealed class ImageCopierTests : IDisposable
         storage.Setup(port => port.CanCloneAsync(storlink, disk, It.IsAny<CancellationToken>())).ReturnsAsync(false);
         Assert.NotEqual(CopyMethod.NativeClone, (await _copier.CopyAsync(request, null, Token)).Plan.Method);
         await AssertSameAsync(source, target);
+    }
+
+    /// <summary>Ends what it runs for once a certain command is done.</summary>
+    private sealed class EndingRunner(string command) : IProcessRunner
+    {
+        private readonly ProcessRunner _inner = new();
+
+        public async Task<ProcessResult> RunAsync(ProcessCommand run, CancellationToken cancellationToken = default)
+        {
+            var result = await _inner.RunAsync(run, cancellationToken);
+            return run.Arguments[0] == command ? throw new OperationCanceledException() : result;
+        }
     }
 
     private async Task InterruptAsync(CopyRequest request)
