@@ -7,7 +7,8 @@ public sealed class OrchestrationOptions
     /// <value>30 seconds. Leases are renewed three times as often.</value>
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>How many operations work at the same time; steps that only wait, and forced operations, do not count.</summary>
+    /// <summary>How many operations work at the same time; steps that only wait, and forced operations, do not count. Those that move
+    /// whole images (<see cref="Workflow.MovesImages"/>) have as many places of their own.</summary>
     /// <value>8.</value>
     public int MaxConcurrentOperations { get; set; } = 8;
 
@@ -35,6 +36,10 @@ public sealed class OrchestrationOptions
     /// <summary>How often an undo is tried before its operation needs attention.</summary>
     /// <value>5.</value>
     public int UndoAttempts { get; set; } = 5;
+
+    /// <summary>How long after it was given up an operation that needs attention is tried again.</summary>
+    /// <value>10 minutes.</value>
+    public TimeSpan AttentionRetryInterval { get; set; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How long a forced operation waits for the one it pre-empts.</summary>
     /// <value>30 seconds.</value>
@@ -76,6 +81,7 @@ public sealed class OrchestrationOptions
         Require(TransientAttempts > 0, nameof(TransientAttempts), "1 or more");
         Require(RollForwardAttempts > 0, nameof(RollForwardAttempts), "1 or more");
         Require(UndoAttempts > 0, nameof(UndoAttempts), "1 or more");
+        Require(AttentionRetryInterval > TimeSpan.Zero, nameof(AttentionRetryInterval), "more than nothing");
         Require(PreemptTimeout > TimeSpan.Zero, nameof(PreemptTimeout), "more than nothing");
         Require(StopTimeout >= TimeSpan.Zero, nameof(StopTimeout), "nothing or more");
         Require(ProgressInterval >= TimeSpan.Zero, nameof(ProgressInterval), "nothing or more");

@@ -59,6 +59,8 @@ internal sealed class CreateBackup(Workplace place) : Workflow<CreateBackupState
 {
     public override string Name => "vm.backup.create";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<CreateBackupState> StateType => JournalJson.Default.CreateBackupState;
 
     public override IReadOnlyList<Step<CreateBackupState>> Steps =>
@@ -203,6 +205,8 @@ internal sealed class RestoreBackup(Workplace place) : Workflow<RestoreBackupSta
 {
     public override string Name => "vm.backup.restore";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<RestoreBackupState> StateType => JournalJson.Default.RestoreBackupState;
 
     public override IReadOnlyList<Step<RestoreBackupState>> Steps =>
@@ -345,6 +349,8 @@ internal sealed class DeleteBackupState
 internal sealed class DeleteBackup(Workplace place) : Workflow<DeleteBackupState>
 {
     public override string Name => "vm.backup.delete";
+
+    public override bool MovesImages => true;
 
     public override JsonTypeInfo<DeleteBackupState> StateType => JournalJson.Default.DeleteBackupState;
 

@@ -23,6 +23,8 @@ internal sealed class CopyMachine(Workplace place) : Workflow<CopyMachineState>
 {
     public override string Name => "vm.copy";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<CopyMachineState> StateType => JournalJson.Default.CopyMachineState;
 
     public override IReadOnlyList<Step<CopyMachineState>> Steps =>

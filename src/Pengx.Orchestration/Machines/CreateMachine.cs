@@ -22,6 +22,8 @@ internal sealed class CreateMachine(Workplace place) : Workflow<CreateMachineSta
 {
     public override string Name => "vm.create";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<CreateMachineState> StateType => JournalJson.Default.CreateMachineState;
 
     public override IReadOnlyList<Step<CreateMachineState>> Steps =>

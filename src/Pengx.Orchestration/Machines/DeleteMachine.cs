@@ -20,6 +20,8 @@ internal sealed class DeleteMachine(Workplace place) : Workflow<DeleteMachineSta
 {
     public override string Name => "vm.delete";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<DeleteMachineState> StateType => JournalJson.Default.DeleteMachineState;
 
     public override IReadOnlyList<Step<DeleteMachineState>> Steps =>

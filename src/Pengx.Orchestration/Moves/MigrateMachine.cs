@@ -29,6 +29,8 @@ internal sealed class MigrateMachine(Workplace place) : Workflow<MigrateMachineS
 {
     public override string Name => "vm.migrate";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<MigrateMachineState> StateType => JournalJson.Default.MigrateMachineState;
 
     public override IReadOnlyList<Step<MigrateMachineState>> Steps =>

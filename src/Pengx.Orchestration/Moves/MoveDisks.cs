@@ -36,6 +36,8 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
 {
     public override string Name => "vm.smigrate";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<MoveDisksState> StateType => JournalJson.Default.MoveDisksState;
 
     public override IReadOnlyList<Step<MoveDisksState>> Steps =>

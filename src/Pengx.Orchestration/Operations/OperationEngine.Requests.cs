@@ -151,7 +151,7 @@ public sealed partial class OperationEngine
         where TState : class
     {
         var first = workflow.Steps[0];
-        var isStarted = first.IsWait || _settings.Slots.HasRoom(urgent);
+        var isStarted = first.IsWait || _settings.SlotsOf(workflow).HasRoom(urgent);
         return new()
         {
             State = isStarted ? OperationState.Running : OperationState.Pending,

@@ -24,6 +24,9 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
 
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<OperationId, OperationRun> _runs = new();
+
+    // When this engine last tried in vain to finish or undo an operation.
+    private readonly ConcurrentDictionary<OperationId, DateTimeOffset> _givenUp = new();
     private readonly CancellationTokenSource _upkeepEnd = new();
     private Task _upkeep = Task.CompletedTask;
     private Task? _stopping;
@@ -59,7 +62,7 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         _timeProvider = timeProvider;
         _logger = logger;
         _feed = new OperationFeed(_options.WatchBuffer);
-        _settings = new RunSettings(journal, _options, timeProvider, logger, new SlotQueue(_options.MaxConcurrentOperations), _feed);
+        _settings = new RunSettings(journal, _options, timeProvider, logger, _feed);
         _workflows = new Dictionary<string, Workflow>(StringComparer.Ordinal);
         foreach (var workflow in workflows)
         {
@@ -85,7 +88,7 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
     }
 
     /// <summary>How many operations wait for a place among the working ones.</summary>
-    internal int Queued => _settings.Slots.Waiting;
+    internal int Queued => _settings.Waiting;
 
     private TimeSpan UpkeepInterval => _options.LeaseDuration / 3;
 
@@ -198,7 +201,7 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         {
             var free = record.Lease is null || record.Lease.ExpiresAt <= now || (restart && record.Lease.Owner == _owner);
             var ours = record.Pm == _owner || record.RunsAnywhere;
-            if (free && ours && (restart || !record.Checkpoint.NeedsAttention) && !_runs.ContainsKey(record.Id))
+            if (free && ours && (restart || !record.Checkpoint.NeedsAttention || IsTriedAgain(record.Id, now)) && !_runs.ContainsKey(record.Id))
             {
                 left.Add(record);
             }
@@ -216,6 +219,9 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
 
         return count;
     }
+
+    /// <summary>Whether an operation that needs attention is tried again by itself: what was in its way may be over.</summary>
+    private bool IsTriedAgain(OperationId id, DateTimeOffset now) => _givenUp.TryGetValue(id, out var last) && last + _options.AttentionRetryInterval <= now;
 
     private async Task<bool> ResumeAsync(OperationRecord record, OperationLease lease, CancellationToken cancellationToken)
     {
@@ -281,6 +287,15 @@ public sealed partial class OperationEngine : IOperations, IAsyncDisposable
         }
         finally
         {
+            if (run.Snapshot.NeedsAttention)
+            {
+                _givenUp[run.Id] = _timeProvider.GetUtcNow();
+            }
+            else
+            {
+                _givenUp.TryRemove(run.Id, out _);
+            }
+
             _runs.TryRemove(KeyValuePair.Create(run.Id, run));
             run.Dispose();
             run.MarkEnded();

@@ -5,8 +5,17 @@ namespace Pengx.Orchestration;
 
 /// <summary>What every run shares with the engine.</summary>
 internal sealed record RunSettings(
-    IOperationJournal Journal, OrchestrationOptions Options, TimeProvider TimeProvider, ILogger Logger, SlotQueue Slots, OperationFeed Feed)
+    IOperationJournal Journal, OrchestrationOptions Options, TimeProvider TimeProvider, ILogger Logger, OperationFeed Feed)
 {
+    private readonly SlotQueue _places = new(Options.MaxConcurrentOperations);
+    private readonly SlotQueue _imagePlaces = new(Options.MaxConcurrentOperations);
+
+    /// <summary>How many operations wait for a place.</summary>
+    public int Waiting => _places.Waiting + _imagePlaces.Waiting;
+
+    /// <summary>The places among which a workflow's operations take one.</summary>
+    public SlotQueue SlotsOf(Workflow workflow) => workflow.MovesImages ? _imagePlaces : _places;
+
     /// <summary>Demands what must hold of an operation's claims, once it has them.</summary>
     public Func<IReadOnlyList<ResourceLock>, CancellationToken, Task> DemandAsync { get; init; } = (_, _) => Task.CompletedTask;
 }
@@ -20,6 +29,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     private readonly RunSettings _settings;
     private readonly OperationRecord _record;
     private readonly WorkflowRun _work;
+    private readonly SlotQueue _slots;
     private readonly bool _urgent;
     private readonly ActivityContext _parent;
     private readonly Lock _gate = new();
@@ -45,6 +55,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
     public OperationRun(RunSettings settings, Workflow workflow, OperationRecord record, OperationLease lease, bool urgent, ActivityContext parent)
     {
         _settings = settings;
+        _slots = settings.SlotsOf(workflow);
         _record = record;
         _lease = lease;
         _urgent = urgent;
@@ -472,7 +483,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         using var waiting = CancellationTokenSource.CreateLinkedTokenSource(_rest.Token, IsCancellable ? _cancel.Token : CancellationToken.None);
         try
         {
-            await _settings.Slots.AcquireAsync(_urgent, waiting.Token).ConfigureAwait(false);
+            await _slots.AcquireAsync(_urgent, waiting.Token).ConfigureAwait(false);
             _hasSlot = true;
             return true;
         }
@@ -487,7 +498,7 @@ internal sealed class OperationRun : IProgress<ByteProgress>, IDisposable
         if (_hasSlot)
         {
             _hasSlot = false;
-            _settings.Slots.Release();
+            _slots.Release();
         }
     }
 

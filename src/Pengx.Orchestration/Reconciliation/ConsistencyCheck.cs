@@ -328,13 +328,23 @@ public sealed class ConsistencyCheck
         var running = (await domains.ListAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(status => status.Id);
         var defined = (await domains.ListDefinedAsync(cancellationToken).ConfigureAwait(false)).ToHashSet();
         HashSet<DomainId> known = [];
+        List<(GuestRef Guest, PmId Pm)> elsewhere = [];
         await _place.Store.ReadAsync(
             async session =>
             {
                 foreach (var template in await session.Templates.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false))
                 {
                     known.Add(template.Id);
-                    if (template.Pm == _place.Host.Id && !IsWorkedOn(unfinished, template.Id.ToString()))
+                    if (IsWorkedOn(unfinished, template.Id.ToString()))
+                    {
+                        continue;
+                    }
+
+                    if (template.Pm != _place.Host.Id)
+                    {
+                        elsewhere.Add((GuestRef.Of(template), template.Pm));
+                    }
+                    else
                     {
                         CompareState(GuestRef.Of(template), template.State);
                         CheckTemplate(template);
@@ -344,7 +354,16 @@ public sealed class ConsistencyCheck
                 foreach (var machine in await session.VirtualMachines.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false))
                 {
                     known.Add(machine.Id);
-                    if (machine.Pm == _place.Host.Id && !IsWorkedOn(unfinished, machine.Id.ToString()))
+                    if (IsWorkedOn(unfinished, machine.Id.ToString()))
+                    {
+                        continue;
+                    }
+
+                    if (machine.Pm != _place.Host.Id)
+                    {
+                        elsewhere.Add((GuestRef.Of(machine), machine.Pm));
+                    }
+                    else
                     {
                         CompareState(GuestRef.Of(machine), machine.State);
                         await CheckMachineAsync(session, machine).ConfigureAwait(false);
@@ -357,6 +376,16 @@ public sealed class ConsistencyCheck
         foreach (var stray in defined.Concat(running.Keys).Distinct().Where(id => !known.Contains(id) && !IsWorkedOn(unfinished, id.ToString())))
         {
             found.Add(new(InconsistencyKind.DomainWithoutRow, $"domain/{stray}", $"The hypervisor {(running.ContainsKey(stray) ? "runs" : "stores")} domain {stray}, which is no VM and no template."));
+        }
+
+        foreach (var (guest, pm) in elsewhere.Where(one => running.ContainsKey(one.Guest.Domain) || defined.Contains(one.Guest.Domain)))
+        {
+            // It may have been moved away since the hypervisor was asked.
+            var runs = await domains.FindAsync(guest.Domain, cancellationToken).ConfigureAwait(false) is not null;
+            if (runs || await domains.FindDefinitionAsync(guest.Domain, cancellationToken).ConfigureAwait(false) is not null)
+            {
+                found.Add(new(InconsistencyKind.DomainOfAnotherHost, guest.Target, $"The hypervisor of this host {(runs ? "runs" : "stores")} {guest.Title}, which is of PM {pm}."));
+            }
         }
 
         void CompareState(GuestRef guest, VmState recorded)

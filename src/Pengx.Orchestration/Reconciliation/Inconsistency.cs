@@ -41,6 +41,9 @@ public enum InconsistencyKind
 
     /// <summary>Something could not be looked at.</summary>
     NotChecked,
+
+    /// <summary>The hypervisor of this host knows a machine or template that its row says is another host's: where it runs, it may run on both.</summary>
+    DomainOfAnotherHost,
 }
 
 /// <summary>A place where rows, storage, hypervisor and journal disagree.</summary>

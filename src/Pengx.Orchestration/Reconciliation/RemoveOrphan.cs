@@ -14,6 +14,8 @@ internal sealed class RemoveOrphan(Workplace place) : Workflow<OrphanState>
 {
     public override string Name => "orphan.delete";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<OrphanState> StateType => JournalJson.Default.OrphanState;
 
     public override IReadOnlyList<Step<OrphanState>> Steps =>

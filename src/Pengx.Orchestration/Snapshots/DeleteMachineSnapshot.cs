@@ -23,6 +23,8 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
 
     public override string Name => "vm.snapshot.delete";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<DeleteSnapshotState> StateType => JournalJson.Default.DeleteSnapshotState;
 
     public override IReadOnlyList<Step<DeleteSnapshotState>> Steps =>

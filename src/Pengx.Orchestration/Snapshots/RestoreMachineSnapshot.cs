@@ -35,6 +35,8 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
 
     public override string Name => starts ? "vm.snapshot.start" : "vm.snapshot.restore";
 
+    public override bool MovesImages => !starts;
+
     public override JsonTypeInfo<RestoreSnapshotState> StateType => JournalJson.Default.RestoreSnapshotState;
 
     public override IReadOnlyList<Step<RestoreSnapshotState>> Steps =>
@@ -95,9 +97,12 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
 
     public override string Succeeded(RestoreSnapshotState state) =>
         $"{state.Guest.Title} was {(starts ? "started with" : "restored to")} snapshot '{state.Snapshot.Name}'."
-        + (state.Kept is { } kept ? $" What it ran on before is kept as snapshot '{kept.Name}'." : "");
+        + (state.Kept is { } kept ? $" What it ran on before is kept as snapshot '{kept.Name}'." : string.Concat(Added(state).Select(disk => $" Disk {disk.Order}, which was added since, is deleted.")));
 
     public override string? Created(RestoreSnapshotState state) => starts ? null : $"{state.Guest.Target}/snapshot/{state.Snapshot.Id}";
+
+    /// <summary>What the machine had that the snapshot does not know.</summary>
+    private static IEnumerable<Disk> Added(RestoreSnapshotState state) => state.Before.Where(disk => state.Overlays.All(overlay => overlay.Order != disk.Order));
 
     private static VmId Vm(RestoreSnapshotState state) => new(state.Guest.Id);
 

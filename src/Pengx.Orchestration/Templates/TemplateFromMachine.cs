@@ -20,6 +20,8 @@ internal sealed class TemplateFromMachine(Workplace place) : Workflow<TemplateFr
 {
     public override string Name => "template.create";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<TemplateFromMachineState> StateType => JournalJson.Default.TemplateFromMachineState;
 
     public override IReadOnlyList<Step<TemplateFromMachineState>> Steps =>

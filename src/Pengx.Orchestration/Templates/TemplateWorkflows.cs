@@ -142,6 +142,8 @@ internal sealed class DeleteTemplate(Workplace place) : Workflow<DeleteTemplateS
 {
     public override string Name => "template.delete";
 
+    public override bool MovesImages => true;
+
     public override JsonTypeInfo<DeleteTemplateState> StateType => JournalJson.Default.DeleteTemplateState;
 
     public override IReadOnlyList<Step<DeleteTemplateState>> Steps =>

@@ -25,6 +25,10 @@ public abstract class Workflow
     /// <summary>Whether any PM's service may finish it when the one that started it is gone; otherwise it waits for its own.</summary>
     public virtual bool RunsAnywhere => false;
 
+    /// <summary>Whether it copies, merges or wipes whole images, which may take hours: such operations have places of their own, so that
+    /// starting a machine never waits for a backup to end.</summary>
+    public virtual bool MovesImages => false;
+
     /// <summary>How the journal names it: <c>vm.create@1</c>.</summary>
     internal string Kind => string.Create(CultureInfo.InvariantCulture, $"{Name}@{Version}");
 

@@ -82,7 +82,7 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
         {
             return await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-        catch (QmpException exception)
+        catch (Exception exception) when (exception is QmpException or IOException or UnauthorizedAccessException)
         {
             throw Translate(verb, exception);
         }
@@ -94,7 +94,7 @@ internal sealed partial class QemuDomain(DomainId id, QemuEnvironment environmen
         {
             await _turns.TakeAsync(verb, body, cancellationToken).ConfigureAwait(false);
         }
-        catch (QmpException exception)
+        catch (Exception exception) when (exception is QmpException or IOException or UnauthorizedAccessException)
         {
             throw Translate(verb, exception);
         }

@@ -69,6 +69,29 @@ public sealed class QueueTests : EngineTest
         Assert.Equal("after wait", World.All[^1]);
     }
 
+    /// <summary>Backups that take all night let machines be started.</summary>
+    [Fact]
+    public async Task What_moves_images_takes_no_place_of_the_others()
+    {
+        Options.MaxConcurrentOperations = 1;
+        var gate = new Gate();
+        var moving = new Script(World.Step("move", work: gate.PassAsync)) { Called = "test.move", DoesMoveImages = true };
+        var quick = new Script(World.Step("quick")) { Called = "test.quick" };
+        var engine = await StartAsync(moving, quick);
+        var first = await engine.StartAsync(moving, new ScriptState(), cancellationToken: Token);
+        await gate.Reached;
+        var second = await engine.StartAsync(moving, new ScriptState(), cancellationToken: Token);
+        await UntilAsync(() => engine.Queued == 1);
+        Assert.Equal(OperationState.Pending, second.State);
+
+        Assert.Equal(OperationState.Succeeded, (await RunAsync(engine, quick)).State);
+        Assert.Equal(["move", "quick"], World.All);
+        gate.Open();
+        await engine.WaitAsync(first.Id, Token);
+        await engine.WaitAsync(second.Id, Token);
+        Assert.Equal(["move", "quick", "move"], World.All);
+    }
+
     [Fact]
     public async Task Too_many_are_refused()
     {

@@ -28,11 +28,15 @@ internal sealed class Script(params Step<ScriptState>[] steps) : Workflow<Script
 
     public bool MayRunAnywhere { get; init; }
 
+    public bool DoesMoveImages { get; init; }
+
     public override string Name => Called;
 
     public override bool Preemptible => MayBePreempted;
 
     public override bool RunsAnywhere => MayRunAnywhere;
+
+    public override bool MovesImages => DoesMoveImages;
 
     public override JsonTypeInfo<ScriptState> StateType => ScriptJson.Default.ScriptState;
 

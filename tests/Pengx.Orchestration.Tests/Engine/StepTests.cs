@@ -115,8 +115,8 @@ public sealed class StepTests : EngineTest
         Assert.Equal(Options.RollForwardAttempts, World.All.Count(happening => happening == "b"));
         Assert.Equal(["vm/web1"], await engine.ListLockedAsync(Token));
 
-        // It rests: the upkeep of a running service does not try it, nor is it gone.
-        Time.Advance(TimeSpan.FromHours(1));
+        // It rests: the upkeep of a running service does not try it yet, nor is it gone.
+        Time.Advance(Options.AttentionRetryInterval / 2);
         Assert.Equal(Options.RollForwardAttempts, World.All.Count(happening => happening == "b"));
         await engine.StopAsync(Token);
 
@@ -128,6 +128,28 @@ public sealed class StepTests : EngineTest
         Assert.Null(ended.Error);
         Assert.Single(World.All, happening => happening == "a");
         Assert.Empty(await next.ListLockedAsync(Token));
+    }
+
+    /// <summary>A storage server that was away for longer than the repetitions take.</summary>
+    [Fact]
+    public async Task What_needs_attention_is_tried_again_now_and_then()
+    {
+        var broken = true;
+        int Tries() => World.All.Count(happening => happening == "b");
+        var script = new Script(World.Step("a", isSwitch: true), World.Step("b", work: _ => broken ? throw new StorageException("Not mounted.") : Task.CompletedTask));
+        var engine = await StartAsync(script);
+        var stuck = await PassTimeUntilAsync(RunAsync(engine, script, new ScriptState { Exclusive = ["vm/web1"] }), TimeSpan.FromSeconds(10));
+        Assert.True(stuck.NeedsAttention);
+        var since = Time.GetUtcNow();
+        await PassTimeUntilAsync(() => Tries() == 2 * Options.RollForwardAttempts, TimeSpan.FromSeconds(10));
+        Assert.True(Time.GetUtcNow() - since >= Options.AttentionRetryInterval);
+        await UntilAsync(() => engine.FindAsync(stuck.Id, Token).GetAwaiter().GetResult()!.NeedsAttention);
+
+        broken = false;
+        await PassTimeUntilAsync(() => engine.FindAsync(stuck.Id, Token).GetAwaiter().GetResult()!.IsFinished, TimeSpan.FromSeconds(10));
+        Assert.Equal(OperationState.Succeeded, (await engine.FindAsync(stuck.Id, Token))!.State);
+        Assert.Equal((2 * Options.RollForwardAttempts) + 1, Tries());
+        Assert.Empty(await engine.ListLockedAsync(Token));
     }
 
     [Fact]

@@ -138,6 +138,7 @@ public sealed class ReconciliationTests
         await world.AssertWholeAsync();
         var (all, check) = (attached, world.Get<ConsistencyCheck>());
 
+        await world.Get<IHypervisorDriver>().Domains.UndefineAsync(id, Token);
         await world.MoveRowAsync(id, await world.AddPeerAsync("pm2", null));
         attached = 0;
         var found = Assert.Single(await check.RunAsync(Token));
@@ -241,6 +242,32 @@ public sealed class ReconciliationTests
         Assert.Superset(
             new HashSet<InconsistencyKind> { InconsistencyKind.VolumeWithoutDisk, InconsistencyKind.UnfinishedVolume, InconsistencyKind.DiskWithoutVolume, InconsistencyKind.DomainWithoutRow },
             kinds);
+    }
+
+    /// <summary>As after a move that was settled wrongly by hand: the other host may run it, too.</summary>
+    [Theory]
+    [InlineData(true, "runs VM 'web1'")]
+    [InlineData(false, "stores VM 'web1'")]
+    public async Task Check_finds_a_machine_of_another_host_that_is_here(bool isRunning, string message)
+    {
+        await using var world = await World.StartedAsync();
+        var vm = await world.AddMachineAsync(await world.AddStorlinkAsync());
+        if (isRunning)
+        {
+            await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        }
+
+        await world.AssertWholeAsync();
+        var peer = await world.AddPeerAsync("pm2", null);
+        await world.MoveRowAsync(vm, peer);
+        var found = Assert.Single(await world.Get<ConsistencyCheck>().RunAsync(Token));
+        Assert.Equal((InconsistencyKind.DomainOfAnotherHost, $"vm/{vm}"), (found.Kind, found.Subject));
+        Assert.Contains(message, found.Message, StringComparison.Ordinal);
+        Assert.Contains(peer.ToString(), found.Message, StringComparison.Ordinal);
+
+        await world.Get<IHypervisorDriver>().Domains.DestroyAsync(vm, Token);
+        await world.Get<IHypervisorDriver>().Domains.UndefineAsync(vm, Token);
+        Assert.Empty(await world.Get<ConsistencyCheck>().RunAsync(Token));
     }
 
     [Fact]

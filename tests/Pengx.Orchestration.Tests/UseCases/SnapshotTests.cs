@@ -92,6 +92,23 @@ public sealed class SnapshotTests
     }
 
     [Fact]
+    public async Task Going_back_names_the_disk_that_was_added_since_and_goes()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        var snapshot = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
+        var back = await world.DoneAsync(world.Snapshots.RestoreAsync(vm, snapshot, null, Token));
+        Assert.DoesNotContain("deleted", back.Message, StringComparison.Ordinal);
+        await world.DoneAsync(world.Disks.CreateAsync(vm, new CreateDisk { SizeMiB = 10, Storlink = storlink }, null, Token));
+        var added = (await world.Disks.ListAsync(vm, Token))[^1];
+        back = await world.DoneAsync(world.Snapshots.RestoreAsync(vm, snapshot, null, Token));
+        Assert.EndsWith($" Disk {added.Order}, which was added since, is deleted.", back.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(added.Id, world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
     public async Task Orphans_go_on_request_and_nothing_else_does()
     {
         await using var world = await World.StartedAsync();
