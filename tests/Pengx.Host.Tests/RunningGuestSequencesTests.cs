@@ -36,16 +36,17 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
                 new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = TestContext.Current.CancellationToken },
                 async (seeds, _) =>
                 {
-                    if (await RunAsync(seeds, done) is { } failure)
+                    if (await RunAsync(seeds, done, Tell) is { } failure)
                     {
                         failures.Add(failure);
+                        Tell(failure);
                     }
                 });
         }
         finally
         {
             // Also where it was ended before its time.
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{done.GetValueOrDefault("sequences")} of {count} sequences from seed {first} in {clock.Elapsed.TotalSeconds:F0} s:"));
+            Tell($"{done.GetValueOrDefault("sequences")} of {count} sequences from seed {first}:");
             foreach (var (what, times) in done.OrderBy(one => one.Key, StringComparer.Ordinal))
             {
                 output.WriteLine($"{times,6} {what}");
@@ -54,11 +55,13 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
 
         Assert.True(failures.IsEmpty, string.Join("\n\n", failures));
         Assert.Equal(count, done["sequences"]);
+
+        void Tell(string what) => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{clock.Elapsed.TotalSeconds,6:F0} s: {what}"));
     }
 
-    /// <summary>Takes one machine through some sequences.</summary>
+    /// <summary>Takes one machine through some sequences, and tells each that is done.</summary>
     /// <returns>What went wrong, and in which.</returns>
-    private static async Task<string?> RunAsync(int[] seeds, Dictionary<string, int> done)
+    private static async Task<string?> RunAsync(int[] seeds, Dictionary<string, int> done, Action<string> tell)
     {
         await using var guests = await RealGuests.StartAsync("--Pengx:Limits:CopyMiBPerSecond=24");
         var target = Directory.CreateTempSubdirectory("pengx-target-").FullName;
@@ -78,10 +81,13 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
                 }
 
                 await guest.EndAsync();
+                int soFar;
                 lock (done)
                 {
-                    done["sequences"] = done.GetValueOrDefault("sequences") + 1;
+                    soFar = done["sequences"] = done.GetValueOrDefault("sequences") + 1;
                 }
+
+                tell($"sequence {seed} is done, the {soFar}. of all");
             }
 
             await guest.LeaveAsync();
