@@ -145,10 +145,15 @@ internal sealed class JudgedGuest
     {
         var name = Name("b");
         var from = Floor();
-        var outcome = await ActAsync("backup", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{_vault.Id}</storlink></vm>");
+        var type = Random.Next(2) == 0 ? "full" : "incremental";
+        var outcome = await ActAsync($"{type} backup", disturbance, 1500, HttpMethod.Post, $"/vms/{Vm}/backups/", $"<vm><backup_name>{name}</backup_name><storlink>{_vault.Id}</storlink><type>{type}</type></vm>");
         if (outcome.Succeeded)
         {
-            _backups[name] = new(await IdAsync($"/vms/{Vm}/backups/", "vmbackup", name), new(from, Ceiling()));
+            var made = (await Host.GetXmlAsync($"/vms/{Vm}/backups/")).Elements("vmbackup").Single(one => one.Element("name")!.Value == name);
+            var parent = made.Element("parent")?.Value;
+            Assert.True(type == "incremental" || parent is null, $"A full backup lies on {parent}.");
+            Count(parent is null ? "backup complete in itself" : "backup upon another");
+            _backups[name] = new(made.Attribute("id")!.Value, new(from, Ceiling())) { Parent = parent };
         }
 
         await KeepAsync(outcome, from);
@@ -296,9 +301,16 @@ internal sealed class JudgedGuest
                     _copies.Remove(name);
                     break;
                 default:
-                    Demand(await ActAsync("delete backup", Disturbance.None, 0, HttpMethod.Delete, $"/vms/{Vm}/backups/{_backups[name].Id}/", null));
-                    _backups.Remove(name);
+                    await DeleteBackupAsync(name);
                     break;
+            }
+        }
+
+        while (_backups.Count > 0)
+        {
+            foreach (var name in Backups)
+            {
+                await DeleteBackupAsync(name);
             }
         }
 
@@ -312,6 +324,22 @@ internal sealed class JudgedGuest
         _copies.Remove(last);
         await SettleAsync();
         AssertNeverBack();
+    }
+
+    /// <summary>Deletes a backup, unless another one lies on it: that is refused, and changes nothing.</summary>
+    private async Task DeleteBackupAsync(string name)
+    {
+        var path = $"/vms/{Vm}/backups/{_backups[name].Id}/";
+        if (_backups.Values.Any(other => other.Parent == _backups[name].Id))
+        {
+            await Host.RefusedAsync(HttpMethod.Delete, path, null, HttpStatusCode.BadRequest);
+            Count("deletion of a backup beneath another refused");
+            await SettleAsync();
+            return;
+        }
+
+        Demand(await ActAsync("delete backup", Disturbance.None, 0, HttpMethod.Delete, path, null));
+        _backups.Remove(name);
     }
 
     /// <summary>The machine goes, and nothing is left.</summary>
@@ -688,5 +716,9 @@ internal sealed class JudgedGuest
 
     private sealed record Node(string? Parent, Interval Holds, bool Hidden = false);
 
-    private sealed record Kept(string Id, Interval Holds);
+    private sealed record Kept(string Id, Interval Holds)
+    {
+        /// <summary>The backup that an incremental one lies on.</summary>
+        public string? Parent { get; init; }
+    }
 }
