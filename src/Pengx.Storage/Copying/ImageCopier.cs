@@ -499,13 +499,14 @@ public sealed class ImageCopier(
             await PieceAsync(() => Posix.Zero(device, path, offset, count)).ConfigureAwait(false);
         }
 
-        // A device whose paths are gone lets the thread hang in the kernel; whoever waits for it is let go.
+        // A piece is waited for when the work is cancelled, too: nothing is written behind the back of whoever gave it up. A device whose
+        // paths are gone lets the thread hang in the kernel; whoever waits for it is let go.
         async Task PieceAsync(Action work)
         {
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
-                await Task.Run(work, CancellationToken.None).WaitAsync(_options.StallTimeout, _time, cancellationToken).ConfigureAwait(false);
+                await Task.Run(work, CancellationToken.None).WaitAsync(_options.StallTimeout, _time, CancellationToken.None).ConfigureAwait(false);
             }
             catch (TimeoutException)
             {
