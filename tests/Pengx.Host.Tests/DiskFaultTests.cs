@@ -1,8 +1,4 @@
-using System.Diagnostics;
-using System.Net;
-using System.Xml.Linq;
 using Pengx.Storage.Tests;
-using Pengx.Testing;
 
 namespace Pengx.Host.Tests;
 
@@ -11,8 +7,6 @@ namespace Pengx.Host.Tests;
 public sealed class DiskFaultTests
 {
     private static readonly string[] s_verbs = ["copy", "backup", "smigrate"];
-
-    private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task A_storage_link_that_fills_up_in_the_middle_of_a_copy_a_backup_or_a_move_undoes_it()
@@ -45,14 +39,14 @@ public sealed class DiskFaultTests
     {
         await using var small = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(96));
         await using var trial = await Trial.StartAsync(small.Directory);
-        await FillAsync(small);
+        await Trial.FillAsync(small);
         Assert.Contains("0 MiB are free", await trial.RefusedAsync("snapshot"), StringComparison.Ordinal);
         Assert.Equal(["filler"], small.Names());
         await trial.AssertGoesOnAsync();
 
         File.Delete(small.PathOf("filler"));
         await trial.SucceedsAsync("snapshot");
-        await FillAsync(small);
+        await Trial.FillAsync(small);
         await ServedMachines.EventuallyAsync(async () => await trial.Host.StatusAsync(trial.Vm) == "PAUSED", "the guest is stopped for want of space", 120);
         Assert.Contains("No space left on device; the guest stands still until it is resumed", trial.Host.Log, StringComparison.Ordinal);
 
@@ -147,7 +141,7 @@ public sealed class DiskFaultTests
             {
                 var count = target.GetFileSystemInfos().Length;
                 var operation = await trial.BeginAsync(verb);
-                await KillToolAsync(trial.Host, "qemu-img", "convert");
+                await trial.KillToolAsync("qemu-img", "convert");
                 Assert.Contains("qemu-img", await trial.FailsAsync(operation), StringComparison.Ordinal);
                 Assert.Equal(count, target.GetFileSystemInfos().Length);
                 await trial.AssertGoesOnAsync();
@@ -172,7 +166,7 @@ public sealed class DiskFaultTests
         {
             var operation = await trial.BeginAsync(verb);
             await trial.MovesAsync(operation);
-            await FillAsync(fileSystem);
+            await Trial.FillAsync(fileSystem);
             var failure = await trial.FailsAsync(operation);
             if (attempt == 5 || !failure.Contains("has 0 MiB free", StringComparison.Ordinal))
             {
@@ -182,225 +176,5 @@ public sealed class DiskFaultTests
             File.Delete(fileSystem.PathOf("filler"));
             await trial.ResumeAsync();
         }
-    }
-
-    /// <summary>A stranger takes all the room that there is; that it wanted more is its own failure.</summary>
-    private static async Task FillAsync(LoopFileSystem fileSystem) =>
-        await new ProcessRunner().RunAsync(new() { FileName = "fallocate", Arguments = ["-l", $"{DataSize.FromMiB(200).Bytes}", fileSystem.PathOf("filler")] }, Token);
-
-    /// <summary>Kills a tool that the service has started, as soon as there is one.</summary>
-    private static Task KillToolAsync(HostProcess host, string program, string verb) => ServedMachines.EventuallyAsync(
-        async () =>
-        {
-            foreach (var entry in Directory.GetDirectories("/proc").Where(entry => int.TryParse(Path.GetFileName(entry), out _)))
-            {
-                try
-                {
-                    var words = (await File.ReadAllTextAsync(Path.Combine(entry, "cmdline"), Token)).Split('\0');
-                    if (words.Length > 1 && Path.GetFileName(words[0]) == program && words.Contains(verb)
-                        && (await File.ReadAllTextAsync(Path.Combine(entry, "stat"), Token)).Split(") ")[^1].Split(' ')[1] == $"{host.ProcessId}")
-                    {
-                        using var process = Process.GetProcessById(int.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture));
-                        process.Kill();
-                        return true;
-                    }
-                }
-                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
-                {
-                    // It ended while we looked.
-                }
-            }
-
-            return false;
-        },
-        $"the service runs {program} {verb}");
-
-    /// <summary>A guest that counts, and a second storage link.</summary>
-    private sealed class Trial : IAsyncDisposable
-    {
-        private readonly string _target;
-        private readonly string _directory;
-        private int _made;
-        private int _process;
-        private long _least;
-
-        private Trial(RealGuests guests, string vm, string target, string directory)
-        {
-            Guests = guests;
-            Vm = vm;
-            _target = target;
-            _directory = directory;
-        }
-
-        public RealGuests Guests { get; }
-
-        public string Vm { get; }
-
-        public HostProcess Host => Guests.Host;
-
-        public static async Task<Trial> StartAsync(string directory, bool start = true)
-        {
-            var guests = await RealGuests.StartAsync("--Pengx:Limits:CopyMiBPerSecond=10");
-            try
-            {
-                var target = await guests.Host.AddStorlinkAsync(directory, "target");
-                Trial trial = new(guests, await guests.AddAsync("counts"), target, directory);
-                if (start)
-                {
-                    await trial.TurnOnAsync();
-                }
-
-                return trial;
-            }
-            catch
-            {
-                await guests.DisposeAsync();
-                throw;
-            }
-        }
-
-        public Task<string> BootFileAsync() => FileAsync(0);
-
-        public Task<string> CounterFileAsync() => FileAsync(1);
-
-        public async Task TurnOnAsync()
-        {
-            await Host.ChangeAsync(HttpMethod.Post, $"/vms/{Vm}/start/", null, HttpStatusCode.OK);
-            _process = Assert.Single(Host.GuestProcesses());
-            await Guests.PrintsAsync(Vm, $"PENGX-GUEST flushed {_least + 1}");
-        }
-
-        /// <summary>Cuts the power; what was flushed is there.</summary>
-        public async Task TurnOffAsync()
-        {
-            await Host.ChangeAsync(HttpMethod.Post, $"/vms/{Vm}/poweroff/", null, HttpStatusCode.OK);
-            var flushed = Math.Max(_least, RealGuests.LastFlushed(Guests.Serial(Vm)));
-            _least = await CounterAsync($"/vms/{Vm}/disks/");
-            Assert.True(_least >= flushed && _least <= flushed + 2, $"The guest had flushed {flushed}, its disk holds {_least}.");
-        }
-
-        public async Task<string> BeginAsync(string verb)
-        {
-            var (path, xml) = Request(verb);
-            var (status, body, response) = await Host.SendAsync(HttpMethod.Post, path, xml, ("Prefer", "respond-async"));
-            Assert.True(status == HttpStatusCode.Accepted, body);
-            return response.Headers.Location!.OriginalString;
-        }
-
-        /// <returns>Why it is refused.</returns>
-        public Task<string> RefusedAsync(string verb)
-        {
-            var (path, xml) = Request(verb);
-            return Host.RefusedAsync(HttpMethod.Post, path, xml, HttpStatusCode.BadRequest);
-        }
-
-        private (string Path, string Xml) Request(string verb)
-        {
-            var (path, xml) = verb switch
-            {
-                "snapshot" => ("snapshots", $"<snapshot><name>s{++_made}</name><storlink>{_target}</storlink></snapshot>"),
-                "backup" => ("backups", $"<vm><backup_name>b{++_made}</backup_name><storlink>{_target}</storlink></vm>"),
-                _ => (verb, $"<vm><name>c{++_made}</name><storlink>{_target}</storlink></vm>"),
-            };
-            return ($"/vms/{Vm}/{path}/", xml);
-        }
-
-        /// <summary>Waits until bytes are moved.</summary>
-        public Task MovesAsync(string operation) => ServedMachines.EventuallyAsync(
-            async () =>
-            {
-                var seen = await Host.GetXmlAsync(operation);
-                Assert.True(IsUnfinished(seen), $"It ended before it was seen at work: {seen}\n{Host.Log}");
-                return seen.Element("step")!.Value is "copy disks" or "move disks" && seen.Element("bytes_done")!.Value is not ("" or "0");
-            },
-            "bytes are moved");
-
-        public async Task<string> FailsAsync(string operation)
-        {
-            var seen = await EndsAsync(operation);
-            var message = seen.Element("message")!.Value;
-            Assert.True(seen.Element("state")!.Value == "FAILED", $"{seen}\n{Host.Log}");
-            Assert.DoesNotContain("Needs attention", message, StringComparison.Ordinal);
-            return message;
-        }
-
-        /// <summary>The same again, and what it made shows a moment between its beginning and its end.</summary>
-        public async Task SucceedsAsync(string verb)
-        {
-            var from = RealGuests.LastFlushed(Guests.Serial(Vm));
-            var seen = await EndsAsync(await BeginAsync(verb));
-            Assert.True(seen.Element("state")!.Value == "SUCCEEDED", $"{seen}\n{Host.Log}");
-            var to = RealGuests.LastFlushed(Guests.Serial(Vm)) + 2;
-            var disks = verb switch
-            {
-                "copy" => $"/vms/{(await Host.GetXmlAsync("/vms/")).Elements("vm").Single(vm => vm.Attribute("id")!.Value != Vm).Attribute("id")!.Value}/disks/",
-                "backup" => $"/vms/{Vm}/disks/backups/{(await Host.GetXmlAsync($"/vms/{Vm}/backups/")).Elements().Single().Attribute("id")!.Value}/",
-                "snapshot" => $"/vms/{Vm}/disks/snapshots/{(await Host.GetXmlAsync($"/vms/{Vm}/snapshots/")).Elements().Single().Attribute("id")!.Value}/",
-                _ => null,
-            };
-            if (disks is not null)
-            {
-                Assert.InRange(await CounterAsync(disks), from, to);
-            }
-        }
-
-        /// <summary>Lets a guest go on that its disk's failure stopped; one that was not stopped is left alone.</summary>
-        public async Task ResumeAsync()
-        {
-            if (await Host.StatusAsync(Vm) == "PAUSED")
-            {
-                Assert.Contains("the guest stands still until it is resumed", Host.Log, StringComparison.Ordinal);
-                await Host.ChangeAsync(HttpMethod.Post, $"/vms/{Vm}/resume/", null, HttpStatusCode.OK);
-            }
-        }
-
-        /// <summary>The same process counts on, on what the rows say, and nothing is left of what failed.</summary>
-        public async Task AssertGoesOnAsync()
-        {
-            await Guests.GoesOnAsync(Vm);
-            Assert.Equal([_process], Host.GuestProcesses());
-            var found = (await Host.GetXmlAsync("/consistency/")).Elements().ToList();
-            Assert.True(found.Count == 0, $"{string.Join('\n', found)}\n{Host.Log}");
-            Assert.DoesNotContain((await Host.GetXmlAsync("/operations/")).Elements(), IsUnfinished);
-        }
-
-        /// <summary>Cuts the power once more, and lets all go.</summary>
-        public async Task EndAsync()
-        {
-            await TurnOffAsync();
-            foreach (var path in (string[])[$"/vms/{Vm}/backups/", $"/vms/{Vm}/snapshots/"])
-            {
-                foreach (var one in (await Host.GetXmlAsync(path)).Elements())
-                {
-                    await Host.ChangeAsync(HttpMethod.Delete, $"{path}{one.Attribute("id")!.Value}/", null, HttpStatusCode.NoContent);
-                }
-            }
-
-            foreach (var vm in (await Host.GetXmlAsync("/vms/")).Elements("vm"))
-            {
-                await Host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm.Attribute("id")!.Value}/", null, HttpStatusCode.NoContent);
-            }
-
-            Assert.DoesNotContain(Directory.GetFileSystemEntries(_directory), path => !path.EndsWith("lost+found", StringComparison.Ordinal));
-            await Guests.AssertWholeAsync();
-        }
-
-        public ValueTask DisposeAsync() => Guests.DisposeAsync();
-
-        private static bool IsUnfinished(XElement operation) => operation.Element("state")!.Value is "PENDING" or "RUNNING";
-
-        private async Task<XElement> EndsAsync(string operation)
-        {
-            XElement seen = new("none");
-            await ServedMachines.EventuallyAsync(async () => !IsUnfinished(seen = await Host.GetXmlAsync(operation)), "the operation ends", 120);
-            return seen;
-        }
-
-        private async Task<string> FileAsync(int order) => PathOf((await Host.GetXmlAsync($"/vms/{Vm}/disks/")).Elements("disk").ElementAt(order));
-
-        private string PathOf(XElement disk) => ShownDisks.PathOf(disk, Guests.Store, _directory);
-
-        private async Task<long> CounterAsync(string disks) =>
-            await ShownDisks.CounterAsync((await Host.GetXmlAsync(disks)).Elements("disk").ElementAt(1), Guests.Store, _directory);
     }
 }

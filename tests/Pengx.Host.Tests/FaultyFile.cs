@@ -5,8 +5,8 @@ using Pengx.Testing;
 namespace Pengx.Host.Tests;
 
 /// <summary>
-/// A file whose blocks can be made to fail with an I/O error, for every program that opens it. Its bytes are served by nbdkit with its
-/// error filter, and shown in the file's place by <c>qemu-storage-daemon</c>'s FUSE export.
+/// A file whose blocks can be made to fail with an I/O error, or to come slowly, for every program that opens it. Its bytes are served by
+/// nbdkit with its error and rate filters, and shown in the file's place by <c>qemu-storage-daemon</c>'s FUSE export.
 /// </summary>
 internal sealed class FaultyFile : IAsyncDisposable
 {
@@ -24,6 +24,8 @@ internal sealed class FaultyFile : IAsyncDisposable
     private string ReadTrigger => Path.Combine(_directory, "reads-fail");
 
     private string WriteTrigger => Path.Combine(_directory, "writes-fail");
+
+    private string Rate => Path.Combine(_directory, "rate");
 
     private string NbdkitPid => Path.Combine(_directory, "nbdkit.pid");
 
@@ -48,8 +50,8 @@ internal sealed class FaultyFile : IAsyncDisposable
 
             // In a session of its own it outlives the call.
             await RunAsync(
-                "setsid", "nbdkit", "-P", faulty.NbdkitPid, "-U", socket, "--filter=error", "file", faulty.Bytes,
-                "error=EIO", "error-pread-rate=100%", $"error-pread-file={faulty.ReadTrigger}", "error-pwrite-rate=100%", $"error-pwrite-file={faulty.WriteTrigger}");
+                "setsid", "nbdkit", "-P", faulty.NbdkitPid, "-U", socket, "--filter=error", "--filter=rate", "file", faulty.Bytes,
+                "error=EIO", "error-pread-rate=100%", $"error-pread-file={faulty.ReadTrigger}", "error-pwrite-rate=100%", $"error-pwrite-file={faulty.WriteTrigger}", $"rate-file={faulty.Rate}");
             await RunAsync(
                 "qemu-storage-daemon", "--daemonize", "--pidfile", faulty.DaemonPid,
                 "--blockdev", $"driver=nbd,node-name=disk,server.type=unix,server.path={socket}",
@@ -67,11 +69,31 @@ internal sealed class FaultyFile : IAsyncDisposable
 
     public void WritesFail(bool fail) => Set(WriteTrigger, fail);
 
+    /// <summary>Lets it be read at 2 MiB/s and no faster, or without a limit again.</summary>
+    public void BeSlow(bool slow)
+    {
+        // In one piece, as nbdkit may read it at any moment.
+        var next = Path.Combine(_directory, "rate-next");
+        File.WriteAllText(next, slow ? "16M" : "1000G");
+        File.Move(next, Rate, overwrite: true);
+    }
+
+    /// <summary>Whoever reads on, does not find in memory what was read before.</summary>
+    public Task ForgetAsync() => RunAsync("dd", $"if={_path}", "of=/dev/null", "iflag=nocache", "count=0", "status=none");
+
+    /// <summary>Leaves an empty file to be deleted in its place: while a program shows it, nobody can delete it. Nothing may have it open.</summary>
+    public async Task GiveUpAsync()
+    {
+        await EndAsync(DaemonPid);
+        await EndAsync(NbdkitPid, kill: true);
+        File.Delete(Bytes);
+    }
+
     /// <summary>The file is an ordinary one again. Nothing may have it open.</summary>
     public async ValueTask DisposeAsync()
     {
         await EndAsync(DaemonPid);
-        await EndAsync(NbdkitPid);
+        await EndAsync(NbdkitPid, kill: true);
         if (File.Exists(Bytes))
         {
             File.Delete(_path);
@@ -96,7 +118,7 @@ internal sealed class FaultyFile : IAsyncDisposable
     private static async Task RunAsync(string program, params string[] arguments) =>
         (await new ProcessRunner().RunAsync(new() { FileName = program, Arguments = arguments }, TestContext.Current.CancellationToken)).EnsureSuccess();
 
-    private static async Task EndAsync(string pidFile)
+    private static async Task EndAsync(string pidFile, bool kill = false)
     {
         if (!File.Exists(pidFile) || !int.TryParse(await File.ReadAllTextAsync(pidFile), CultureInfo.InvariantCulture, out var pid))
         {
@@ -106,12 +128,16 @@ internal sealed class FaultyFile : IAsyncDisposable
         try
         {
             using var process = Process.GetProcessById(pid);
-            await new ProcessRunner().RunAsync(new() { FileName = "kill", Arguments = [pid.ToString(CultureInfo.InvariantCulture)] }, CancellationToken.None);
+
+            // nbdkit takes seconds over a request to end, and keeps nothing back that a kill could lose.
+            await new ProcessRunner().RunAsync(new() { FileName = "kill", Arguments = [kill ? "-KILL" : "-TERM", pid.ToString(CultureInfo.InvariantCulture)] }, CancellationToken.None);
             await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
         }
         catch (ArgumentException)
         {
             // It has ended by itself.
         }
+
+        File.Delete(pidFile);
     }
 }

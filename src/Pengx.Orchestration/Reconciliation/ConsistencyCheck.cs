@@ -83,6 +83,9 @@ public sealed class ConsistencyCheck
     private static bool IsWorkedOn(List<OperationRecord> unfinished, string id) =>
         unfinished.Any(operation => operation.WorksOn(id));
 
+    private static bool IsWorkedOn(List<OperationRecord> unfinished, IReadOnlyList<Disk> chain) =>
+        chain.Any(disk => IsWorkedOn(unfinished, disk.Id.ToString()) || IsWorkedOn(unfinished, disk.Owner.Id.ToString()));
+
     private async Task CheckLocksAsync(List<OperationRecord> unfinished, List<Inconsistency> found, CancellationToken cancellationToken)
     {
         var alive = unfinished.Select(operation => operation.Id).ToHashSet();
@@ -167,7 +170,7 @@ public sealed class ConsistencyCheck
     /// attached here may not be started upon elsewhere: those of other PMs are left to them.</summary>
     private async Task CheckChainsAsync(List<OperationRecord> unfinished, List<Inconsistency> found, NeededImages needed, CancellationToken cancellationToken)
     {
-        var disks = await _place.Store.ReadAsync(
+        var (disks, rows) = await _place.Store.ReadAsync(
             async session =>
             {
                 var own = await OwnersHereAsync(session, cancellationToken).ConfigureAwait(false);
@@ -179,6 +182,7 @@ public sealed class ConsistencyCheck
                 }
 
                 // Only qcow2 images name others.
+                var byId = all.ToDictionary(disk => disk.Id);
                 all.RemoveAll(disk => disk.Format != DiskFormat.Qcow2 || storlinks.GetValueOrDefault(disk.Storlink) is not { } link || _place.Storage.Find(link) is null);
                 var readable = all.ToLookup(disk => storlinks[disk.Storlink].Level == StorlinkLevel.File || own.Contains(disk.Owner));
                 foreach (var storlink in readable[false].Select(disk => storlinks[disk.Storlink]).Distinct())
@@ -186,27 +190,29 @@ public sealed class ConsistencyCheck
                     needed.Miss(found, new(InconsistencyKind.NotChecked, $"storlink/{storlink.Id}", $"Disks of other PMs on storlink '{storlink.Name}' were left alone; only those PMs can follow their images."));
                 }
 
-                return readable[true].ToList();
+                return (readable[true].ToList(), byId);
             },
             cancellationToken).ConfigureAwait(false);
         var lost = found.Where(one => one.Kind == InconsistencyKind.DiskWithoutVolume).Select(one => one.Subject).ToHashSet(StringComparer.Ordinal);
         foreach (var disk in disks)
         {
-            var isWorkedOn = IsWorkedOn(unfinished, disk.Id.ToString()) || IsWorkedOn(unfinished, disk.Owner.Id.ToString());
+            // What changes beneath an image changes what it consists of.
+            var chain = ChainOf(disk, rows);
+            var isWorkedOn = IsWorkedOn(unfinished, chain);
             var subject = $"storlink/{disk.Storlink}/disk/{disk.Id}";
             try
             {
                 var recorded = (await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false)).Layers;
                 var real = await _place.Chains.ReadAsync(recorded[0], cancellationToken).ConfigureAwait(false);
                 needed.Layers.UnionWith(real.Select(layer => layer.Location.ToString()!));
-                if (!isWorkedOn && !real.SequenceEqual(recorded) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                if (!isWorkedOn && !real.SequenceEqual(recorded) && await IsStillSoAsync(chain, cancellationToken).ConfigureAwait(false))
                 {
                     found.Add(new(InconsistencyKind.ChainDiffers, subject, $"The image of disk {disk.Id} consists of {Listed(real)}, and the rows say {Listed(recorded)}."));
                 }
             }
             catch (PengxException error)
             {
-                if (!isWorkedOn && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                if (!isWorkedOn && await IsStillSoAsync(chain, cancellationToken).ConfigureAwait(false))
                 {
                     Inconsistency unseen = new(InconsistencyKind.NotChecked, subject, $"The images of disk {disk.Id} could not be followed: {error.Message}");
                     if (lost.Contains(subject))
@@ -244,12 +250,36 @@ public sealed class ConsistencyCheck
         return owners;
     }
 
-    /// <summary>Whether nothing has taken a disk up since the check began: what is seen in between is not a finding.</summary>
-    private async Task<bool> IsStillSoAsync(Disk disk, CancellationToken cancellationToken)
+    /// <summary>Whether nothing has taken one of a disk's images up since the check began: what is seen in between is not a finding.</summary>
+    private async Task<bool> IsStillSoAsync(IReadOnlyList<Disk> chain, CancellationToken cancellationToken)
     {
         var unfinished = await UnfinishedOperations.ListAsync(_place, cancellationToken).ConfigureAwait(false);
-        return !IsWorkedOn(unfinished, disk.Id.ToString()) && !IsWorkedOn(unfinished, disk.Owner.Id.ToString())
-            && await _place.Store.ReadAsync(session => session.Disks.FindAsync(disk.Id, cancellationToken), cancellationToken).ConfigureAwait(false) == disk;
+        return !IsWorkedOn(unfinished, chain) && await _place.Store.ReadAsync(
+            async session =>
+            {
+                foreach (var disk in chain)
+                {
+                    if (await session.Disks.FindAsync(disk.Id, cancellationToken).ConfigureAwait(false) != disk)
+                    {
+                        return false;
+                    }
+                }
+
+                return true;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A disk and those that it lies on by the rows, as far as they are among some.</summary>
+    private static List<Disk> ChainOf(Disk disk, Dictionary<DiskId, Disk> rows)
+    {
+        List<Disk> chain = [];
+        for (var layer = disk; layer is not null && !chain.Contains(layer); layer = layer.Backing is { } beneath ? rows.GetValueOrDefault(beneath) : null)
+        {
+            chain.Add(layer);
+        }
+
+        return chain;
     }
 
     private static string Listed(IReadOnlyList<DiskLayer> layers) => string.Join(" on ", layers.Select(layer => layer.Location));
@@ -283,10 +313,11 @@ public sealed class ConsistencyCheck
         {
             var real = await live.ReadAsync(machine.Id, cancellationToken).ConfigureAwait(false);
             needed.Layers.UnionWith(real.SelectMany(disk => disk.Layers).Select(layer => layer.Location.ToString()!));
+            var images = rows.Disks.ToDictionary(disk => disk.Id);
             foreach (var disk in rows.Current)
             {
                 var recorded = await SnapshotRows.ChainAsync(_place, disk, cancellationToken).ConfigureAwait(false);
-                if (real.FirstOrDefault(one => one.Vdev == recorded.Vdev) is { } open && !open.Layers.SequenceEqual(recorded.Layers) && await IsStillSoAsync(disk, cancellationToken).ConfigureAwait(false))
+                if (real.FirstOrDefault(one => one.Vdev == recorded.Vdev) is { } open && !open.Layers.SequenceEqual(recorded.Layers) && await IsStillSoAsync(ChainOf(disk, images), cancellationToken).ConfigureAwait(false))
                 {
                     found.Add(new(InconsistencyKind.ChainDiffers, subject, $"VM '{machine.Name}' runs {recorded.Vdev} on {Listed(open.Layers)}, and the rows say {Listed(recorded.Layers)}."));
                 }
