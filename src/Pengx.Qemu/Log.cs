@@ -75,4 +75,7 @@ internal static partial class Log
 
     [LoggerMessage(3022, LogLevel.Warning, "Domain {Domain}: {Node} failed to {Operation}: {Reason}; the guest {Consequence}")]
     public static partial void DiskFailed(ILogger logger, DomainId domain, string node, string operation, string reason, string consequence);
+
+    [LoggerMessage(3023, LogLevel.Information, "Domain {Domain}: {Bytes} bytes of its memory were kept; it stood still for {Milliseconds} ms")]
+    public static partial void MemoryKept(ILogger logger, DomainId domain, long bytes, long milliseconds);
 }

@@ -12,7 +12,7 @@ namespace Pengx.Qemu;
 
 /// <summary>The hypervisor driver for plain QEMU: each domain is a QEMU process in a session of its own, which outlives this
 /// service and is taken up again by <see cref="IHypervisorDriver.StartAsync"/>.</summary>
-public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks, IChangedBlocks, ILiveMigration
+public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations, IDeviceOperations, ISerialConsole, ILiveDisks, IChangedBlocks, ILiveMigration, IGuestMemory
 {
     private const int MaxConsoleLineBytes = 4096;
 
@@ -147,7 +147,7 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) || typeof(TFeature) == typeof(IChangedBlocks) || typeof(TFeature) == typeof(ILiveMigration)
+        feature = typeof(TFeature) == typeof(ISerialConsole) || typeof(TFeature) == typeof(ILiveDisks) || typeof(TFeature) == typeof(IChangedBlocks) || typeof(TFeature) == typeof(ILiveMigration) || typeof(TFeature) == typeof(IGuestMemory)
             ? this as TFeature
             : null;
         return feature is not null;
@@ -271,6 +271,16 @@ public sealed class QemuHypervisorDriver : IHypervisorDriver, IDomainOperations,
 
     /// <inheritdoc/>
     Task<bool> ILiveMigration.IsHereAsync(DomainId id, CancellationToken cancellationToken) => Started(id).IsHereAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    Task IGuestMemory.CheckSaveAsync(DomainId id, CancellationToken cancellationToken) => Started(id).CheckSaveAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    Task IGuestMemory.SaveAsync(DomainId id, DiskLocation memory, IReadOnlyList<DiskReplacement> disks, IProgress<ByteProgress>? progress, CancellationToken cancellationToken) =>
+        Started(id).SaveMemoryAsync(memory, disks, progress, cancellationToken);
+
+    /// <inheritdoc/>
+    Task IGuestMemory.StartAsync(DomainId id, DiskLocation memory, CancellationToken cancellationToken) => Started(id).StartAsync(memory, cancellationToken);
 
     /// <inheritdoc/>
     async IAsyncEnumerable<string> ISerialConsole.ReadLinesAsync(DomainId id, [EnumeratorCancellation] CancellationToken cancellationToken)

@@ -8,7 +8,7 @@ public sealed class StoredTextTests
         GuestOs: OTHER ARCH CENTOS COREOS DEBIAN FEDORA GENTOO RHEL UBUNTU WINDOWS
         OsArchitecture: X64 X86
         DiskFormat: raw qcow2
-        DiskOwnerKind: vm snapshot backup template
+        DiskOwnerKind: vm snapshot backup template memory
         SnapshotKind: S R D P
         StorlinkType: LO FC ISC NFS CEP
         StorlinkLevel: FL BL OB

@@ -14,6 +14,10 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
     /// <summary>The seed of the first; the others follow.</summary>
     private const string SeedVariable = "PENGX_GUEST_SEED";
 
+    /// <summary>How many times memory is kept and gone back to.</summary>
+    private const string MemoryVariable = "PENGX_GUEST_MEMORIES";
+
+    private const int Memories = 4;
     private const int Sequences = 2;
     private const int Steps = 6;
 
@@ -57,6 +61,54 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
         Assert.Equal(count, done["sequences"]);
 
         void Tell(string what) => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{clock.Elapsed.TotalSeconds,6:F0} s: {what}"));
+    }
+
+    [Fact]
+    public async Task Memory_is_of_its_disks_instant_whatever_is_killed()
+    {
+        var count = Number(MemoryVariable, Memories);
+        await using var guests = await RealGuests.StartAsync();
+        var target = Directory.CreateTempSubdirectory("pengx-target-");
+        var vault = Directory.CreateTempSubdirectory("pengx-vault-");
+        Dictionary<string, int> done = [];
+        JudgedGuest? guest = null;
+        try
+        {
+            guest = await JudgedGuest.StartAsync(guests, target.FullName, vault.FullName, "raw", done);
+            guest.Begin(Number(SeedVariable, 1));
+            var random = guest.Random;
+            for (var round = 0; round < count; round++)
+            {
+                await guest.SnapshotAsync(random.Next(5) switch { 0 => Disturbance.Cancelled, 1 => Disturbance.GuestKilled, 2 => Disturbance.BothKilled, _ => Disturbance.ServiceKilled }, memory: true);
+                if (guest.Memories.Count == 0)
+                {
+                    continue;
+                }
+
+                await guest.TurnOffAsync(Disturbance.None);
+                await guest.StartWithAsync(OneOf(random, guest.Memories), random.Next(2) == 0 ? Disturbance.ServiceKilled : Disturbance.None);
+                while (guest.Snapshots.Count > 3)
+                {
+                    await guest.DeleteSnapshotAsync(OneOf(random, guest.Snapshots), Disturbance.None);
+                }
+            }
+
+            await guest.EndAsync();
+            await guest.LeaveAsync();
+        }
+        catch (Exception exception) when (!TestContext.Current.CancellationToken.IsCancellationRequested)
+        {
+            throw new InvalidOperationException($"{string.Join(", ", guest?.Told ?? [])}: {exception.Message}\n{guests.Host.Log}", exception);
+        }
+        finally
+        {
+            target.Delete(recursive: true);
+            vault.Delete(recursive: true);
+            foreach (var (what, times) in done.OrderBy(one => one.Key, StringComparer.Ordinal))
+            {
+                output.WriteLine($"{times,6} {what}");
+            }
+        }
     }
 
     /// <summary>Takes one machine through some sequences, and tells each that is done.</summary>
@@ -140,7 +192,7 @@ public sealed class RunningGuestSequencesTests(ITestOutputHelper output)
         switch (random.Next(5))
         {
             case 0 when guest.Snapshots.Count > 0:
-                await guest.StartWithAsync(OneOf(random, guest.Snapshots), Mild(random));
+                await guest.StartWithAsync(OneOf(random, random.Next(2) == 0 && guest.Memories.Count > 0 ? guest.Memories : guest.Snapshots), Mild(random));
                 return;
             case < 3 when guest.Snapshots.Count > 0:
                 await guest.RestoreAsync(OneOf(random, guest.Snapshots), Mild(random));

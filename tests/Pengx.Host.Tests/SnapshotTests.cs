@@ -12,6 +12,47 @@ public sealed class SnapshotTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
+    public async Task A_guest_goes_on_with_the_memory_that_was_kept_with_a_snapshot()
+    {
+        await using var guests = await RealGuests.StartAsync();
+        var (host, vm) = (guests.Host, await guests.AddAsync("remembers"));
+        string WithMemory(string name) => $"<snapshot><name>{name}</name><storlink>{guests.Storlink}</storlink><memory>true</memory></snapshot>";
+        Assert.Contains("is SHUTDOWN", await host.RefusedAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/", WithMemory("early"), HttpStatusCode.BadRequest), StringComparison.Ordinal);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        await guests.PrintsAsync(vm, "PENGX-GUEST flushed 3");
+        var id = await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/", WithMemory("then"), HttpStatusCode.Created);
+        id = id.Split('/', StringSplitOptions.RemoveEmptyEntries)[^1];
+        Assert.Equal("True", (await host.GetXmlAsync($"/vms/{vm}/snapshots/{id}/")).Element("memory")?.Value);
+        await guests.GoesOnAsync(vm);
+        await AssertConsistentAsync(host);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        var then = await NewestAsync(guests, $"/vms/{vm}/disks/snapshots/{id}/");
+
+        for (var round = 0; round < 2; round++)
+        {
+            await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/snapshots/{id}/", null, HttpStatusCode.OK);
+            await guests.GoesOnAsync(vm, then);
+            var serial = guests.Serial(vm);
+            Assert.DoesNotContain("PENGX-GUEST up", serial, StringComparison.Ordinal);
+            Assert.True(serial.Contains($"PENGX-GUEST flushed {then + 1}\n", StringComparison.Ordinal) || serial.Contains($"PENGX-GUEST flushed {then + 1}\r", StringComparison.Ordinal), serial);
+            await AssertConsistentAsync(host);
+            await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        }
+
+        // Restored, it boots.
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/snapshots/{id}/", null, HttpStatusCode.Created);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
+        await guests.PrintsAsync(vm, $"PENGX-GUEST counter resumes at {then}");
+        foreach (var snapshot in (await host.GetXmlAsync($"/vms/{vm}/snapshots/")).Elements("snapshot"))
+        {
+            await host.ChangeAsync(HttpMethod.Delete, $"/vms/{vm}/snapshots/{snapshot.Attribute("id")!.Value}/", null, HttpStatusCode.NoContent);
+        }
+
+        await guests.GoesOnAsync(vm);
+        await guests.AssertWholeAsync();
+    }
+
+    [Fact]
     public async Task A_running_guest_is_snapshot_merged_restored_and_started_again()
     {
         await using var guests = await RealGuests.StartAsync();

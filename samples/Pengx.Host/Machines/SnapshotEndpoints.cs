@@ -21,7 +21,7 @@ internal static class SnapshotEndpoints
                 StatusCodes.Status201Created,
                 (body, request, cancellationToken) => snapshots.CreateAsync(
                     PathIds.Vm(vm),
-                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description, Quiesce = body.Quiesce ?? false },
+                    new() { Name = body.Name, Storlink = new StorlinkId(body.Storlink), Description = body.Description, Quiesce = body.Quiesce ?? false, Memory = body.Memory ?? false },
                     request,
                     cancellationToken),
                 async operation => await http.WriteXmlAsync(
@@ -36,7 +36,7 @@ internal static class SnapshotEndpoints
         routes.Change("/vms/{vm}/snapshots/{snapshot}/", ["DELETE"], StatusCodes.Status204NoContent, "Delete a snapshot; what others need of it is merged into them", (HttpContext http, string vm, string snapshot, Changes changes, VirtualMachineSnapshots snapshots) =>
             changes.RunAsync(http, StatusCodes.Status204NoContent, (request, cancellationToken) => snapshots.DeleteAsync(PathIds.Vm(vm), PathIds.Snapshot(snapshot), request, cancellationToken)));
 
-        routes.Change("/vms/{vm}/start/snapshots/{snapshot}/", ["POST"], StatusCodes.Status200OK, "Start a virtual machine with a snapshot; what it ran on before is kept", (HttpContext http, string vm, string snapshot, Changes changes, VirtualMachineSnapshots snapshots) =>
+        routes.Change("/vms/{vm}/start/snapshots/{snapshot}/", ["POST"], StatusCodes.Status200OK, "Start a virtual machine with a snapshot, and with the memory where that was kept, too; what it ran on before is kept", (HttpContext http, string vm, string snapshot, Changes changes, VirtualMachineSnapshots snapshots) =>
             changes.RunAsync(http, StatusCodes.Status200OK, (request, cancellationToken) => snapshots.StartAsync(PathIds.Vm(vm), PathIds.Snapshot(snapshot), request, cancellationToken)));
 
         routes.Read("/vms/{vm}/disks/snapshots/{snapshot}/", "disks", "List the frozen disks of a snapshot", async (HttpContext http, string vm, string snapshot, VirtualMachineSnapshots snapshots) =>
@@ -51,5 +51,6 @@ internal static class SnapshotEndpoints
         Parent = snapshot.Parent?.Value,
         Created = snapshot.CreatedAt,
         Description = snapshot.Description,
+        HasMemory = snapshot.HasMemory,
     };
 }

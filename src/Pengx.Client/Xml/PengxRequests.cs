@@ -257,6 +257,7 @@ public static partial class PengxRequests
             writer.Number("storlink", value.Storlink);
             writer.Text("desc", value.Description);
             writer.OptionalBoolean("quiesce", value.Quiesce);
+            writer.OptionalBoolean("memory", value.Memory);
         },
         fields => new SnapshotCreateRequest
         {
@@ -264,6 +265,7 @@ public static partial class PengxRequests
             Storlink = fields.RequiredInteger("storlink"),
             Description = fields.Text("desc"),
             Quiesce = fields.Boolean("quiesce"),
+            Memory = fields.Boolean("memory"),
         });
 
     /// <summary><c>POST /vms/{id}/backups/</c>: the reference's root is <c>&lt;vm&gt;</c>.</summary>

@@ -361,6 +361,7 @@ public static partial class PengxShapes
         writer.Text("desc", value.Description);
         writer.Text("type", value.Type);
         writer.Uuid("parent", value.Parent);
+        writer.OptionalBoolean("memory", value.HasMemory ? true : null);
         writer.End();
     }
 
@@ -372,6 +373,7 @@ public static partial class PengxShapes
         writer.Uuid("parent", value.Parent);
         writer.PlainDate("date", value.Created);
         writer.Text("desc", value.Description);
+        writer.OptionalBoolean("memory", value.HasMemory ? true : null);
         writer.End();
     }
 
@@ -383,6 +385,7 @@ public static partial class PengxShapes
         Parent = element.Reference("parent"),
         Created = element.Date("date"),
         Description = element.Optional("desc") ?? element.Optional("description"),
+        HasMemory = WireReading.TryBoolean(element.Find("memory")?.Text, out var memory) && memory,
     };
 
     private static void WriteBackup(WireWriter writer, BackupResource value)

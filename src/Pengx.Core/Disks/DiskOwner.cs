@@ -14,6 +14,9 @@ public enum DiskOwnerKind
 
     /// <summary>A template.</summary>
     Template,
+
+    /// <summary>The memory that a guest had at a snapshot: no disk of the guest's, but a volume like one.</summary>
+    Memory,
 }
 
 /// <summary>The one object that a disk belongs to.</summary>
@@ -36,4 +39,8 @@ public readonly record struct DiskOwner(DiskOwnerKind Kind, Guid Id)
     /// <summary>A template as owner.</summary>
     /// <param name="id">The template.</param>
     public static DiskOwner Of(TemplateId id) => new(DiskOwnerKind.Template, id.Value);
+
+    /// <summary>The memory of a snapshot as owner.</summary>
+    /// <param name="id">The snapshot.</param>
+    public static DiskOwner MemoryOf(SnapshotId id) => new(DiskOwnerKind.Memory, id.Value);
 }

@@ -45,6 +45,10 @@ public sealed record Snapshot
     /// <summary>Counts the row's changes, for optimistic concurrency.</summary>
     public int Revision { get; init; }
 
+    /// <summary>Whether the guest's memory was kept with it. No field of the row: whoever shows the snapshot finds it by the disk of the
+    /// owner <see cref="DiskOwner.MemoryOf"/>.</summary>
+    public bool HasMemory { get; init; }
+
     /// <summary>Whether users see it: saved, or partial.</summary>
     public bool IsListed => Kind is SnapshotKind.Saved or SnapshotKind.Partial;
 

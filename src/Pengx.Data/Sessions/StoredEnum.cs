@@ -42,7 +42,8 @@ internal static class Stored
     public static readonly StoredEnum<DiskFormat> DiskFormats = new((DiskFormat.Raw, "raw"), (DiskFormat.Qcow2, "qcow2"));
 
     public static readonly StoredEnum<DiskOwnerKind> DiskOwners = new(
-        (DiskOwnerKind.Vm, "vm"), (DiskOwnerKind.Snapshot, "snapshot"), (DiskOwnerKind.Backup, "backup"), (DiskOwnerKind.Template, "template"));
+        (DiskOwnerKind.Vm, "vm"), (DiskOwnerKind.Snapshot, "snapshot"), (DiskOwnerKind.Backup, "backup"), (DiskOwnerKind.Template, "template"),
+        (DiskOwnerKind.Memory, "memory"));
 
     public static readonly StoredEnum<SnapshotKind> SnapshotKinds = new((SnapshotKind.Saved, "S"), (SnapshotKind.Run, "R"), (SnapshotKind.Deleted, "D"), (SnapshotKind.Partial, "P"));
 

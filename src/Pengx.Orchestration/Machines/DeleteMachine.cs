@@ -64,7 +64,7 @@ internal sealed class DeleteMachine(Workplace place) : Workflow<DeleteMachineSta
             throw new InUseException($"VM '{rows.Machine.Name}' has {backups.Count} backup{(backups.Count == 1 ? "" : "s")}; delete them first.");
         }
 
-        HashSet<DiskOwner> owners = [DiskOwner.Of(id), .. rows.Snapshots.Select(snapshot => DiskOwner.Of(snapshot.Id))];
+        HashSet<DiskOwner> owners = [.. MachineRows.OwnersOf(id, rows.Snapshots)];
         List<Disk> disks = [];
         foreach (var owner in owners)
         {

@@ -18,6 +18,10 @@ internal sealed record MachineRows
     public static DiskOwner OwnerOf(VmId id, IReadOnlyList<Snapshot> snapshots) =>
         snapshots.FirstOrDefault(snapshot => snapshot.Kind == SnapshotKind.Run) is { } run ? DiskOwner.Of(run.Id) : DiskOwner.Of(id);
 
+    /// <summary>Whatever of a machine owns disks: itself, its snapshots, and the memory that was kept with them.</summary>
+    public static IEnumerable<DiskOwner> OwnersOf(VmId id, IEnumerable<Snapshot> snapshots) =>
+        [DiskOwner.Of(id), .. snapshots.SelectMany(snapshot => (DiskOwner[])[DiskOwner.Of(snapshot.Id), DiskOwner.MemoryOf(snapshot.Id)])];
+
     public static async Task<MachineRows?> FindAsync(IStoreSession session, VmId id, CancellationToken cancellationToken)
     {
         if (await session.VirtualMachines.FindAsync(id, cancellationToken).ConfigureAwait(false) is not { } machine)

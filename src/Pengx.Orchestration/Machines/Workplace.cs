@@ -89,6 +89,12 @@ internal sealed class Workplace
         ? live
         : throw new WrongStateException($"VM '{machine}' runs, and hypervisor {Driver.Name} cannot change disks of a running machine; stop it first.");
 
+    /// <summary>What keeps a running guest's memory.</summary>
+    /// <exception cref="WrongStateException">The hypervisor cannot.</exception>
+    public IGuestMemory GuestMemory(string machine) => Driver.TryGetFeature<IGuestMemory>(out var memory)
+        ? memory
+        : throw new WrongStateException($"Hypervisor {Driver.Name}, which VM '{machine}' runs on, can neither keep the memory of guests nor start them with it.");
+
     /// <summary>Where a guest's console is; null also while the guest runs but does not answer: what is known of it must be
     /// readable all the same.</summary>
     public async Task<VncEndpoint?> FindVncAsync(DomainId id, CancellationToken cancellationToken)

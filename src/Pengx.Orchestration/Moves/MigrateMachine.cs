@@ -231,7 +231,7 @@ internal static class MigrationRules
     {
         Dictionary<DiskId, Disk> seen = [];
         Queue<Disk> open = new(rows.Disks);
-        foreach (var owner in (IEnumerable<DiskOwner>)[DiskOwner.Of(rows.Machine.Id), .. rows.Snapshots.Select(snapshot => DiskOwner.Of(snapshot.Id))])
+        foreach (var owner in MachineRows.OwnersOf(rows.Machine.Id, rows.Snapshots))
         {
             foreach (var disk in await session.Disks.ListByOwnerAsync(owner, cancellationToken).ConfigureAwait(false))
             {

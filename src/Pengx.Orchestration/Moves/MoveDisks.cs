@@ -75,7 +75,7 @@ internal sealed class MoveDisks(Workplace place) : Workflow<MoveDisksState>
     public static async Task<(MachineRows Rows, IReadOnlyList<Disk> Old)> ReadAsync(IStoreSession session, VmId vm, StorlinkId target, CancellationToken cancellationToken)
     {
         var rows = await MachineRows.FindAsync(session, vm, cancellationToken).ConfigureAwait(false) ?? throw new NotFoundException("VM", vm.ToString());
-        HashSet<DiskOwner> owners = [DiskOwner.Of(vm), .. rows.Snapshots.Select(snapshot => DiskOwner.Of(snapshot.Id))];
+        HashSet<DiskOwner> owners = [.. MachineRows.OwnersOf(vm, rows.Snapshots)];
         List<Disk> old = [];
         foreach (var owner in owners)
         {

@@ -243,8 +243,7 @@ public sealed class ConsistencyCheck
 
         foreach (var machine in (await session.VirtualMachines.ListAsync(cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false)).Where(machine => machine.Pm == _place.Host.Id))
         {
-            owners.Add(DiskOwner.Of(machine.Id));
-            owners.UnionWith((await session.Snapshots.ListByVmAsync(machine.Id, cancellationToken).ConfigureAwait(false)).Select(snapshot => DiskOwner.Of(snapshot.Id)));
+            owners.UnionWith(MachineRows.OwnersOf(machine.Id, await session.Snapshots.ListByVmAsync(machine.Id, cancellationToken).ConfigureAwait(false)));
         }
 
         return owners;

@@ -19,6 +19,12 @@ internal sealed class CreateSnapshotState
     /// <summary>What the machine shall run on.</summary>
     public IReadOnlyList<Disk> Overlays { get; set; } = [];
 
+    /// <summary>Whether the guest's memory shall be kept, too.</summary>
+    public bool WithMemory { get; init; }
+
+    /// <summary>What takes it.</summary>
+    public Disk? Memory { get; set; }
+
     /// <summary>Whether the guest's file systems shall be frozen for the instant.</summary>
     public bool Quiesce { get; init; }
 
@@ -44,7 +50,8 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         {
             var state = context.State;
             var rows = await SnapshotRows.ReadAsync(place, state.Vm, cancellationToken).ConfigureAwait(false);
-            await SnapshotRules.DemandRoomAsync(place, rows, state.Snapshot.Name, state.Storlink, cancellationToken).ConfigureAwait(false);
+            state.Memory = state.WithMemory ? await PlanMemoryAsync(place, rows.Machine, state.Snapshot.Id, state.Storlink, cancellationToken).ConfigureAwait(false) : null;
+            await SnapshotRules.DemandRoomAsync(place, rows, state.Snapshot.Name, state.Storlink, state.Memory?.Size ?? DataSize.Zero, cancellationToken).ConfigureAwait(false);
             foreach (var disk in rows.Current)
             {
                 await _merges.DemandChainAsync(rows, disk, cancellationToken).ConfigureAwait(false);
@@ -57,8 +64,8 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         }),
         new(
             "create overlays",
-            (context, cancellationToken) => VolumeSteps.CreateAsync(place, [.. context.State.Overlays.Select(disk => new PlannedDisk(disk, null))], context.Progress, cancellationToken),
-            (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Overlays, cancellationToken)),
+            (context, cancellationToken) => VolumeSteps.CreateAsync(place, [.. Volumes(context.State).Select(disk => new PlannedDisk(disk, null))], context.Progress, cancellationToken),
+            (context, cancellationToken) => VolumeSteps.DeleteAsync(place, Volumes(context.State), cancellationToken)),
         new("freeze disks", FreezeAsync, ThawAsync) { IsSwitch = true },
         new("record", (context, cancellationToken) => place.Store.ChangeAsync(session => RecordAsync(session, context.State, cancellationToken), cancellationToken)),
         new("store configuration", (context, cancellationToken) => place.Definitions.SyncAsync(context.State.Vm, cancellationToken)),
@@ -70,7 +77,7 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
 
     public override IReadOnlyList<ResourceLock> Locks(CreateSnapshotState state) => SnapshotRules.Locks(state.Vm, [.. state.Storlinks, state.Storlink]);
 
-    public override string Succeeded(CreateSnapshotState state) => $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was created." + state.Quiesced switch
+    public override string Succeeded(CreateSnapshotState state) => $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was created{(state.WithMemory ? " with the guest's memory" : "")}." + state.Quiesced switch
     {
         true => " The guest's file systems were frozen for it.",
         false => " The guest's file systems were not frozen for it, as far as is known: no agent in the guest answered, or the service stopped meanwhile.",
@@ -78,6 +85,21 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
     };
 
     public override string? Created(CreateSnapshotState state) => $"vm/{state.Vm}/snapshot/{state.Snapshot.Id}";
+
+    /// <summary>Finds out whether a machine's memory can be kept, and how much it takes.</summary>
+    public static async Task<Disk> PlanMemoryAsync(Workplace place, VirtualMachine machine, SnapshotId snapshot, StorlinkId storlink, CancellationToken cancellationToken)
+    {
+        var status = await place.Driver.Domains.FindAsync(machine.Id, cancellationToken).ConfigureAwait(false);
+        if (status is not { State: VmState.Running })
+        {
+            throw new WrongStateException($"VM '{machine.Name}' is {(status?.State ?? VmState.Shutdown).ToString().ToUpperInvariant()}; the memory of one that runs can be kept, and of no other.");
+        }
+
+        await place.GuestMemory(machine.Name).CheckSaveAsync(machine.Id, cancellationToken).ConfigureAwait(false);
+        return SnapshotRules.NewMemory(snapshot, status.Memory, machine.MaxMemory > status.Memory ? machine.MaxMemory : status.Memory, storlink, place.Now);
+    }
+
+    private static IEnumerable<Disk> Volumes(CreateSnapshotState state) => state.Memory is { } memory ? [.. state.Overlays, memory] : state.Overlays;
 
     /// <summary>The disks as they are by the rows, and as they shall be.</summary>
     private Task<List<DiskReplacement>> ReplacementsAsync(CreateSnapshotState state, CancellationToken cancellationToken) => place.Store.ReadAsync(
@@ -100,6 +122,15 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
         var state = context.State;
         state.Snapshot = state.Snapshot with { CreatedAt = context.Now };
         var disks = await ReplacementsAsync(state, cancellationToken).ConfigureAwait(false);
+        if (state.Memory is { } memory)
+        {
+            // One that has ended meanwhile has no memory any more: then there is no such snapshot.
+            await place.Definitions.EnsureAsync(state.Vm, cancellationToken).ConfigureAwait(false);
+            var location = await MemoryAsync(place, memory, cancellationToken).ConfigureAwait(false);
+            await place.GuestMemory(state.VmName).SaveAsync(state.Vm, location, disks, context.Progress, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
         if (await place.IsAliveAsync(state.Vm, cancellationToken).ConfigureAwait(false))
         {
             try
@@ -120,6 +151,13 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
 
         // It does not run, or no longer: its next start is on the overlays.
         await DefineAsync(state, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Where a guest's memory lies.</summary>
+    public static async Task<DiskLocation> MemoryAsync(Workplace place, Disk memory, CancellationToken cancellationToken)
+    {
+        var storlink = await CopyMachine.FindStorlinkAsync(place, memory.Storlink, cancellationToken).ConfigureAwait(false);
+        return (await place.Storage.LayerAsync(storlink, memory, cancellationToken).ConfigureAwait(false)).Location;
     }
 
     private async Task ThawAsync(StepContext<CreateSnapshotState> context, CancellationToken cancellationToken)
@@ -186,9 +224,9 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
             session.Disks.Update(disk with { Owner = DiskOwner.Of(state.Snapshot.Id) });
         }
 
-        foreach (var overlay in state.Overlays)
+        foreach (var made in Volumes(state))
         {
-            session.Disks.Add(overlay with { Revision = 0 });
+            session.Disks.Add(made with { Revision = 0 });
         }
     }
 }

@@ -14,6 +14,9 @@ internal sealed class DeleteSnapshotState
 
     /// <summary>The snapshots that go, in order; none while several others lie on it.</summary>
     public IReadOnlyList<SnapshotMerge> Merges { get; set; } = [];
+
+    /// <summary>The memory that was kept with it, where it is hidden for the time being: nothing lies on that.</summary>
+    public Disk? Memory { get; set; }
 }
 
 /// <summary>A snapshot goes: hidden first, so that nobody relies on it any more, then merged where one other lies on it.</summary>
@@ -29,7 +32,7 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
 
     public override IReadOnlyList<Step<DeleteSnapshotState>> Steps =>
     [
-        new("check chains", async (context, cancellationToken) => context.State.Merges = await PlanAsync(context.State.Vm, context.State.Snapshot.Id, cancellationToken).ConfigureAwait(false)),
+        new("check chains", (context, cancellationToken) => PlanAsync(context.State, cancellationToken)),
         new(
             "hide",
             (context, cancellationToken) => place.Store.ChangeSnapshotAsync(context.State.Snapshot.Id, row => row with { Kind = SnapshotKind.Deleted }, cancellationToken),
@@ -41,9 +44,19 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
         new("record", async (context, cancellationToken) =>
         {
             await EachAsync(context.State, merge => _merges.RecordAsync(context.State.Vm, merge, cancellationToken)).ConfigureAwait(false);
+            await place.Store.ChangeAsync(
+                async session =>
+                {
+                    if (context.State.Memory is { } memory && await session.Disks.FindAsync(memory.Id, cancellationToken).ConfigureAwait(false) is { } row)
+                    {
+                        session.Disks.Delete(row);
+                    }
+                },
+                cancellationToken).ConfigureAwait(false);
             await place.Definitions.SyncAsync(context.State.Vm, cancellationToken).ConfigureAwait(false);
         }),
-        new("delete images", (context, cancellationToken) => VolumeSteps.DeleteAsync(place, context.State.Merges.SelectMany(merge => merge.Images()), cancellationToken)),
+        new("delete images", (context, cancellationToken) => VolumeSteps.DeleteAsync(
+            place, [.. context.State.Merges.SelectMany(merge => merge.Images()), .. context.State.Memory is { } memory ? (Disk[])[memory] : []], cancellationToken)),
     ];
 
     public override string Target(DeleteSnapshotState state) => $"vm/{state.Vm}";
@@ -56,15 +69,16 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
         ? $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was deleted."
         : $"Snapshot '{state.Snapshot.Name}' of VM '{state.VmName}' was deleted; several others lie on its disks, which are kept until one is left.";
 
-    private async Task<IReadOnlyList<SnapshotMerge>> PlanAsync(VmId vm, SnapshotId id, CancellationToken cancellationToken)
+    private async Task PlanAsync(DeleteSnapshotState state, CancellationToken cancellationToken)
     {
-        var rows = await SnapshotRows.ReadAsync(place, vm, cancellationToken).ConfigureAwait(false);
+        var (rows, id) = (await SnapshotRows.ReadAsync(place, state.Vm, cancellationToken).ConfigureAwait(false), state.Snapshot.Id);
         var node = rows.Listed(id);
         rows.RefuseForeign(rows.DisksOf(id));
         var children = rows.ChildrenOf(id);
         if (children.Count > 1)
         {
-            return [];
+            state.Memory = rows.MemoryOf(id);
+            return;
         }
 
         List<SnapshotMerge> merges = [await _merges.PlanAsync(rows, node, children.Count == 0 ? null : children[0], cancellationToken).ConfigureAwait(false)];
@@ -73,7 +87,7 @@ internal sealed class DeleteMachineSnapshot(Workplace place) : Workflow<DeleteSn
             merges.AddRange(await _merges.PlanLeftAsync(rows, node, cancellationToken).ConfigureAwait(false));
         }
 
-        return merges;
+        state.Merges = merges;
     }
 
     private static async Task EachAsync(DeleteSnapshotState state, Func<SnapshotMerge, Task> act)

@@ -23,6 +23,9 @@ internal sealed class RestoreSnapshotState
     /// <summary>The snapshot that what the machine ran on before is kept as.</summary>
     public Snapshot? Kept { get; set; }
 
+    /// <summary>The memory that it goes on with.</summary>
+    public Disk? Memory { get; set; }
+
     /// <summary>The deleted snapshot that one other is left on then.</summary>
     public IReadOnlyList<SnapshotMerge> Merges { get; set; } = [];
 }
@@ -96,7 +99,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
     public override IReadOnlyList<ResourceLock> Locks(RestoreSnapshotState state) => SnapshotRules.Locks(Vm(state), state.Storlinks);
 
     public override string Succeeded(RestoreSnapshotState state) =>
-        $"{state.Guest.Title} was {(starts ? "started with" : "restored to")} snapshot '{state.Snapshot.Name}'."
+        $"{state.Guest.Title} was {(starts ? "started with" : "restored to")} snapshot '{state.Snapshot.Name}'{(state.Memory is null ? "" : " and goes on with the memory that it had")}."
         + (state.Kept is { } kept ? $" What it ran on before is kept as snapshot '{kept.Name}'." : string.Concat(Added(state).Select(disk => $" Disk {disk.Order}, which was added since, is deleted.")));
 
     public override string? Created(RestoreSnapshotState state) => starts ? null : $"{state.Guest.Target}/snapshot/{state.Snapshot.Id}";
@@ -110,7 +113,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
     [
         new(
             "start",
-            (context, cancellationToken) => place.Driver.Domains.StartAsync(context.State.Guest.Domain, cancellationToken),
+            StartAsync,
             async (context, cancellationToken) =>
             {
                 await place.Driver.Domains.DestroyAsync(context.State.Guest.Domain, cancellationToken).ConfigureAwait(false);
@@ -132,6 +135,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
         var target = rows.Saved(state.Snapshot.Id);
         var run = rows.Run ?? throw new StorageException($"{state.Guest.Title} has snapshots and runs on none of them; nothing was changed.");
         state.Run = run;
+        state.Memory = starts ? rows.MemoryOf(target.Id) : null;
         var written = starts && await IsWrittenAsync(rows, cancellationToken).ConfigureAwait(false);
         if (starts && !written && run.Parent == target.Id)
         {
@@ -158,6 +162,30 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
 
         rows.RefuseForeign(rows.Current);
         state.Merges = [.. await _merges.PlanLeftAsync(rows, run, cancellationToken).ConfigureAwait(false)];
+    }
+
+    private async Task StartAsync(StepContext<RestoreSnapshotState> context, CancellationToken cancellationToken)
+    {
+        var (state, domain) = (context.State, context.State.Guest.Domain);
+        if (state.Memory is not { } memory)
+        {
+            await place.Driver.Domains.StartAsync(domain, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        if (await place.IsAliveAsync(domain, cancellationToken).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        // An interrupted try may have let it run: its memory does not fit disks that it wrote to since.
+        if (await IsWrittenAsync(await SnapshotRows.ReadAsync(place, Vm(state), cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false))
+        {
+            throw new WrongStateException($"{state.Guest.Title} ran and ended while it was being started with its memory; start it with the snapshot again.");
+        }
+
+        var location = await CreateMachineSnapshot.MemoryAsync(place, memory, cancellationToken).ConfigureAwait(false);
+        await place.GuestMemory(state.Guest.Name).StartAsync(domain, location, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<bool> IsWrittenAsync(SnapshotRows rows, CancellationToken cancellationToken)

@@ -33,7 +33,7 @@ internal sealed class SnapshotMerges(Workplace place)
     {
         var uppers = child is null ? [] : rows.DisksOf(child.Id);
         List<LayerMerge> layers = [];
-        List<Disk> dropped = [];
+        List<Disk> dropped = rows.MemoryOf(node.Id) is { } memory ? [memory] : [];
         Dictionary<StorlinkId, DataSize> needed = [];
         rows.RefuseForeign(rows.DisksOf(node.Id));
         foreach (var lower in rows.DisksOf(node.Id))

@@ -8,7 +8,7 @@ internal sealed record SnapshotRows
     /// <summary>Run and deleted ones included, by creation.</summary>
     public required IReadOnlyList<Snapshot> Snapshots { get; init; }
 
-    /// <summary>Those of the machine and of all its snapshots.</summary>
+    /// <summary>Those of the machine and of all its snapshots, and the memory that was kept with them.</summary>
     public required IReadOnlyList<Disk> Disks { get; init; }
 
     /// <summary>Disks of other owners that lie on some of them.</summary>
@@ -23,6 +23,9 @@ internal sealed record SnapshotRows
 
     public IReadOnlyList<Disk> DisksOf(SnapshotId snapshot) => DisksOf(DiskOwner.Of(snapshot));
 
+    /// <summary>The memory that was kept with a snapshot; none: <see langword="null"/>.</summary>
+    public Disk? MemoryOf(SnapshotId snapshot) => DisksOf(DiskOwner.MemoryOf(snapshot)) is [var memory] ? memory : null;
+
     public IReadOnlyList<Snapshot> ChildrenOf(SnapshotId snapshot) => [.. Snapshots.Where(other => other.Parent == snapshot)];
 
     public Snapshot Listed(SnapshotId id) => Snapshots.FirstOrDefault(snapshot => snapshot.Id == id && snapshot.IsListed)
@@ -33,7 +36,7 @@ internal sealed record SnapshotRows
         ? saved
         : throw new WrongStateException($"Snapshot {id} of VM '{Machine.Name}' is what is left of a merge that could not be finished, and shows a mixture of old and new; it can be deleted, which finishes the merge, and not be used.");
 
-    /// <summary>A snapshot as users see it: its parent is the nearest one that is not hidden.</summary>
+    /// <summary>A snapshot as users see it: its parent is the nearest one that is not hidden, and whether it has memory is told.</summary>
     public Snapshot Shown(Snapshot snapshot)
     {
         var parent = snapshot.Parent;
@@ -42,7 +45,7 @@ internal sealed record SnapshotRows
             parent = hidden.Parent;
         }
 
-        return snapshot with { Parent = parent };
+        return snapshot with { Parent = parent, HasMemory = MemoryOf(snapshot.Id) is not null };
     }
 
     public static Task<DomainDisk> ChainAsync(Workplace place, Disk disk, CancellationToken cancellationToken) =>
@@ -61,7 +64,7 @@ internal sealed record SnapshotRows
 
         var snapshots = await session.Snapshots.ListByVmAsync(id, cancellationToken).ConfigureAwait(false);
         List<Disk> disks = [];
-        foreach (var owner in snapshots.Select(snapshot => DiskOwner.Of(snapshot.Id)).Prepend(DiskOwner.Of(id)))
+        foreach (var owner in MachineRows.OwnersOf(id, snapshots))
         {
             disks.AddRange(await session.Disks.ListByOwnerAsync(owner, cancellationToken).ConfigureAwait(false));
         }

@@ -8,6 +8,9 @@ internal static class SnapshotRules
     // A new overlay takes a few tables; what the guest writes comes later, as with every thin disk.
     private static readonly DataSize s_emptyOverlay = DataSize.FromMiB(1);
 
+    // The graphics card's memory, above all.
+    private static readonly DataSize s_devices = DataSize.FromMiB(128);
+
     public static Snapshot NewRun(VmId vm, DateTimeOffset now) => new() { Id = SnapshotId.New(), Vm = vm, Kind = SnapshotKind.Run, Name = "run", CreatedAt = now };
 
     /// <summary>An empty image upon a disk's, which takes the disk's place.</summary>
@@ -22,11 +25,23 @@ internal static class SnapshotRules
         Revision = 0,
     };
 
+    /// <summary>What takes a guest's memory: as large as that, with what QEMU or Xen writes around each page and of the devices.</summary>
+    public static Disk NewMemory(SnapshotId snapshot, DataSize now, DataSize most, StorlinkId storlink, DateTimeOffset at) => new()
+    {
+        Id = DiskId.New(),
+        Owner = DiskOwner.MemoryOf(snapshot),
+        Order = 0,
+        Size = DataSize.FromMiB((now + new DataSize(most.Bytes / 64) + s_devices).MiBCeiling),
+        Format = DiskFormat.Raw,
+        Storlink = storlink,
+        CreatedAt = at,
+    };
+
     public static IReadOnlyList<ResourceLock> Locks(VmId vm, IEnumerable<StorlinkId> storlinks) =>
         [ResourceLock.On(vm), .. storlinks.Distinct().Select(storlink => ResourceLock.On(storlink, shared: true))];
 
-    /// <summary>Demands that overlays of a machine's disks can be made on a storage link.</summary>
-    public static async Task DemandRoomAsync(Workplace place, SnapshotRows rows, string name, StorlinkId target, CancellationToken cancellationToken)
+    /// <summary>Demands that overlays of a machine's disks, and its memory, can be made on a storage link.</summary>
+    public static async Task DemandRoomAsync(Workplace place, SnapshotRows rows, string name, StorlinkId target, DataSize memory, CancellationToken cancellationToken)
     {
         if (rows.Snapshots.Any(snapshot => snapshot.Kind == SnapshotKind.Saved && snapshot.Name == name))
         {
@@ -50,9 +65,10 @@ internal static class SnapshotRules
         var backend = place.Storage.Get(storlink);
         await backend.CheckAsync(storlink, cancellationToken).ConfigureAwait(false);
         var free = (await backend.MeasureAsync(storlink, cancellationToken).ConfigureAwait(false)).Free;
-        if (needed > free)
+        if (needed + memory > free)
         {
-            throw new InsufficientResourceException($"The overlays of {rows.Current.Count} disk{(rows.Current.Count == 1 ? "" : "s")} need {needed.MiBCeiling} MiB on storlink {target} '{storlink.Name}'; {free.MiB} MiB are free.");
+            var besides = memory > DataSize.Zero ? $", and its memory {memory.MiBCeiling} MiB" : "";
+            throw new InsufficientResourceException($"The overlays of {rows.Current.Count} disk{(rows.Current.Count == 1 ? "" : "s")} need {needed.MiBCeiling} MiB on storlink {target} '{storlink.Name}'{besides}; {free.MiB} MiB are free.");
         }
     }
 

@@ -70,7 +70,14 @@ public sealed class VirtualMachineSnapshots
         var description = FieldRules.Description(request.Description);
         var machine = await _machines.OwnAsync(vm, cancellationToken).ConfigureAwait(false);
         var rows = await SnapshotRows.ReadAsync(_place, vm, cancellationToken).ConfigureAwait(false);
-        await SnapshotRules.DemandRoomAsync(_place, rows, name, request.Storlink, cancellationToken).ConfigureAwait(false);
+        if (request is { Memory: true, Quiesce: true })
+        {
+            throw new InvalidFieldException("quiesce", "true", "with the guest's memory its file systems cannot be frozen: they would still be when it goes on");
+        }
+
+        var id = SnapshotId.New();
+        var memory = request.Memory ? (await CreateMachineSnapshot.PlanMemoryAsync(_place, machine, id, request.Storlink, cancellationToken).ConfigureAwait(false)).Size : DataSize.Zero;
+        await SnapshotRules.DemandRoomAsync(_place, rows, name, request.Storlink, memory, cancellationToken).ConfigureAwait(false);
         if (await _place.IsAliveAsync(vm, cancellationToken).ConfigureAwait(false))
         {
             _place.LiveDisks(machine.Name);
@@ -83,7 +90,8 @@ public sealed class VirtualMachineSnapshots
             Storlink = request.Storlink,
             Storlinks = Storlinks(rows),
             Quiesce = request.Quiesce,
-            Snapshot = new Snapshot { Id = SnapshotId.New(), Vm = vm, Kind = SnapshotKind.Saved, Name = name, Description = description, CreatedAt = _place.Now },
+            WithMemory = request.Memory,
+            Snapshot = new Snapshot { Id = id, Vm = vm, Kind = SnapshotKind.Saved, Name = name, Description = description, CreatedAt = _place.Now },
         };
         return await _operations.StartAsync(_workflows.CreateSnapshot, state, options, cancellationToken).ConfigureAwait(false);
     }
@@ -113,8 +121,9 @@ public sealed class VirtualMachineSnapshots
     public async Task<Operation> RestoreAsync(VmId vm, SnapshotId snapshot, OperationRequest? options = null, CancellationToken cancellationToken = default) =>
         await _operations.StartAsync(_workflows.RestoreSnapshot, await PrepareAsync(vm, snapshot, cancellationToken).ConfigureAwait(false), options, cancellationToken).ConfigureAwait(false);
 
-    /// <summary>Starts a machine that is shut down at a snapshot. What it wrote since is kept as another snapshot, whose name the
-    /// operation's message tells.</summary>
+    /// <summary>Starts a machine that is shut down at a snapshot: with the memory that was kept with it, it goes on from there; without,
+    /// it boots. What it wrote since is kept as another snapshot, whose name the operation's message tells. (To boot it at a snapshot with
+    /// memory, restore and start it.)</summary>
     /// <param name="vm">The machine.</param>
     /// <param name="snapshot">The snapshot.</param>
     /// <param name="options">How to start the operation.</param>
@@ -122,6 +131,11 @@ public sealed class VirtualMachineSnapshots
     public async Task<Operation> StartAsync(VmId vm, SnapshotId snapshot, OperationRequest? options = null, CancellationToken cancellationToken = default)
     {
         var state = await PrepareAsync(vm, snapshot, cancellationToken).ConfigureAwait(false);
+        if ((await GetAsync(vm, snapshot, cancellationToken).ConfigureAwait(false)).HasMemory)
+        {
+            _place.GuestMemory(state.Guest.Name);
+        }
+
         await _machines.DemandMemoryAsync(await _machines.OwnAsync(vm, cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
         return await _operations.StartAsync(_workflows.StartSnapshot, state, options, cancellationToken).ConfigureAwait(false);
     }

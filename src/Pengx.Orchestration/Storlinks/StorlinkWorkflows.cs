@@ -141,7 +141,7 @@ internal static class StorlinkRules
             VmId? machine = kind switch
             {
                 DiskOwnerKind.Vm => new VmId(owner),
-                DiskOwnerKind.Snapshot => (await session.Snapshots.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
+                DiskOwnerKind.Snapshot or DiskOwnerKind.Memory => (await session.Snapshots.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
                 DiskOwnerKind.Backup => (await session.Backups.FindAsync(new(owner), cancellationToken).ConfigureAwait(false))?.Vm,
                 _ => null,
             };
@@ -166,13 +166,14 @@ internal static class StorlinkRules
         Count(disks.Count(disk => disk.Owner.Kind is DiskOwnerKind.Vm or DiskOwnerKind.Snapshot), "disk");
         Count(disks.Where(disk => disk.Owner.Kind == DiskOwnerKind.Backup).Select(disk => disk.Owner).Distinct().Count(), "backup");
         Count(disks.Where(disk => disk.Owner.Kind == DiskOwnerKind.Template).Select(disk => disk.Owner).Distinct().Count(), "template");
+        Count(disks.Count(disk => disk.Owner.Kind == DiskOwnerKind.Memory), "snapshot's memory", "snapshots' memories");
         return uses.Count == 0 ? null : string.Join(", ", uses);
 
-        void Count(int count, string what)
+        void Count(int count, string what, string? several = null)
         {
             if (count > 0)
             {
-                uses.Add($"{count} {what}{(count == 1 ? "" : "s")}");
+                uses.Add($"{count} {(count == 1 ? what : several ?? what + "s")}");
             }
         }
     }

@@ -87,7 +87,7 @@ internal sealed partial class QemuDomain
             }
         }
 
-        RequireMemory(new DataSize(guest.MemoryBytes + guest.Dimms.Sum(dimm => dimm.Bytes)));
+        RequireMemory(guest.AllMemory);
     }
 
     /// <summary>Takes a guest in.</summary>
@@ -175,8 +175,8 @@ internal sealed partial class QemuDomain
             var run = new QemuRun(process, record)
             {
                 Client = client,
-                Cpus = guest.Cpus + guest.Processors.Count,
-                Memory = new(guest.MemoryBytes + guest.Dimms.Sum(dimm => dimm.Bytes)),
+                Cpus = guest.AllCpus,
+                Memory = guest.AllMemory,
             };
             lock (_gate)
             {
@@ -251,34 +251,11 @@ internal sealed partial class QemuDomain
             var hangUp = WatchHangUpAsync(arrival.Control, over);
             try
             {
-                await foreach (var change in changes.WithCancellation(over.Token).ConfigureAwait(false))
-                {
-                    if (!change.Data.TryGetProperty("status", out var status))
-                    {
-                        continue;
-                    }
-
-                    if (status.ValueEquals(MigrationStatus.Completed.Value))
-                    {
-                        break;
-                    }
-
-                    if (status.ValueEquals(MigrationStatus.Failed.Value))
-                    {
-                        // QEMU ends by itself, and has said why by then.
-                        _ = await process.WaitForExitAsync(environment.Options.StopTimeout, cancellationToken).ConfigureAwait(false);
-                        throw new HypervisorException(FailedToLoad());
-                    }
-                }
+                await FollowLoadAsync(process, changes, over.Token, cancellationToken).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
                 throw new HypervisorException($"Domain {id}: the other host gave the move up.");
-            }
-            catch (QmpException)
-            {
-                _ = await process.WaitForExitAsync(environment.Options.StopTimeout, cancellationToken).ConfigureAwait(false);
-                throw new HypervisorException(FailedToLoad());
             }
             finally
             {
@@ -293,6 +270,39 @@ internal sealed partial class QemuDomain
         {
             throw new HypervisorException($"Domain {id} arrived in the state {state.Status}, and not running.");
         }
+    }
+
+    /// <summary>Waits until QEMU has taken a guest's state in.</summary>
+    private async Task FollowLoadAsync(QemuProcess process, QmpEventSubscription changes, CancellationToken patience, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await foreach (var change in changes.WithCancellation(patience).ConfigureAwait(false))
+            {
+                if (!change.Data.TryGetProperty("status", out var status))
+                {
+                    continue;
+                }
+
+                if (status.ValueEquals(MigrationStatus.Completed.Value))
+                {
+                    return;
+                }
+
+                if (status.ValueEquals(MigrationStatus.Failed.Value))
+                {
+                    break;
+                }
+            }
+        }
+        catch (QmpException)
+        {
+            // The end of it, too.
+        }
+
+        // QEMU ends by itself, and has said why by then.
+        _ = await process.WaitForExitAsync(environment.Options.StopTimeout, cancellationToken).ConfigureAwait(false);
+        throw new HypervisorException(FailedToLoad());
     }
 
     private string FailedToLoad() => $"QEMU could not take the guest's state in: {(_files.ReadQemuLogTail() is { Length: > 0 } words ? words : "its connection ended")}";

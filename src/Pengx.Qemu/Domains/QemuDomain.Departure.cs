@@ -10,6 +10,7 @@ namespace Pengx.Qemu;
 internal sealed partial class QemuDomain
 {
     private const string MoveVerb = "the move to another host";
+    private const string CannotMove = "cannot be moved";
     private const string MigrationEventName = "MIGRATION";
     private const string PeripheralPath = DevicesPath + "/";
 
@@ -25,7 +26,7 @@ internal sealed partial class QemuDomain
             async token =>
             {
                 var run = RequireRun();
-                var guest = await DescribeAsync(run, RequireClient(run), token).ConfigureAwait(false);
+                var guest = await DescribeAsync(run, RequireClient(run), CannotMove, token).ConfigureAwait(false);
                 var channel = await PeerChannel.OpenAsync(environment, host, id, token).ConfigureAwait(false);
                 await using (channel.ConfigureAwait(false))
                 {
@@ -57,7 +58,7 @@ internal sealed partial class QemuDomain
         }
 
         var client = RequireClient(run);
-        var guest = await DescribeAsync(run, client, cancellationToken).ConfigureAwait(false);
+        var guest = await DescribeAsync(run, client, CannotMove, cancellationToken).ConfigureAwait(false);
         RunDeparture departure = new(Guid.NewGuid(), host, HasLeft: false);
         var channel = await PeerChannel.OpenAsync(environment, host, id, cancellationToken).ConfigureAwait(false);
         await using (channel.ConfigureAwait(false))
@@ -432,31 +433,35 @@ internal sealed partial class QemuDomain
         }
     }
 
-    /// <summary>What another host has to know to rebuild the guest.</summary>
-    /// <exception cref="WrongStateException">It cannot be moved.</exception>
-    private async Task<MovingGuest> DescribeAsync(QemuRun run, IQmpClient client, CancellationToken cancellationToken)
+    /// <summary>What must be known to rebuild the guest around its state.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="client">Its monitor.</param>
+    /// <param name="cannot">What cannot be done where it cannot be rebuilt, for the refusal.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <exception cref="WrongStateException">It cannot be.</exception>
+    private async Task<MovingGuest> DescribeAsync(QemuRun run, IQmpClient client, string cannot, CancellationToken cancellationToken)
     {
         var status = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
         if (run.State != VmState.Running || status.Status != QmpRunState.Running)
         {
-            throw new WrongStateException($"Domain {id} cannot be moved: only one that runs can.");
+            throw new WrongStateException($"Domain {id} {cannot}: only one that runs can.");
         }
 
         if (ChangesOf(run).Count > 0 || (await client.ExecuteAsync(QapiCommands.QueryJobs, cancellationToken).ConfigureAwait(false)).Count > 0)
         {
-            throw new WrongStateException($"Domain {id} cannot be moved while layers of its disks are being changed.");
+            throw new WrongStateException($"Domain {id} {cannot} while layers of its disks are being changed.");
         }
 
         var devices = (await client.ExecuteAsync(QmpCommands.QomList, new() { Path = DevicesPath }, cancellationToken).ConfigureAwait(false)).Select(device => device.Name).ToHashSet();
         if (devices.Contains(QemuCommandLine.CdromId))
         {
-            throw new WrongStateException($"Domain {id} cannot be moved: it was started with an ISO image of this host in its drive; stop and start it without.");
+            throw new WrongStateException($"Domain {id} {cannot}: it was started with an ISO image of this host in its drive; stop and start it without.");
         }
 
         var definition = _files.ReadDefinition();
         if (definition is { PciDevices.Count: > 0 })
         {
-            throw new WrongStateException($"Domain {id} cannot be moved: it has devices of this host ({string.Join(", ", definition.PciDevices)}).");
+            throw new WrongStateException($"Domain {id} {cannot}: it has devices of this host ({string.Join(", ", definition.PciDevices)}).");
         }
 
         var machine = (await client.ExecuteAsync(QmpCommands.QomGet, new() { Path = "/machine", Property = "type" }, cancellationToken).ConfigureAwait(false)).GetString() ?? "";
@@ -466,7 +471,7 @@ internal sealed partial class QemuDomain
         var first = processors.TakeWhile(place => place.QomPath is not null && !IsAdded(place)).Count();
         if (processors.Skip(first).Any(place => place.QomPath is not null && !IsAdded(place)))
         {
-            throw new WrongStateException($"Domain {id} cannot be moved: processors that it was started with were taken away; stop and start it.");
+            throw new WrongStateException($"Domain {id} {cannot}: processors that it was started with were taken away; stop and start it.");
         }
 
         var memory = await client.ExecuteAsync(QmpCommands.QueryMemorySizeSummary, cancellationToken).ConfigureAwait(false);
@@ -483,9 +488,9 @@ internal sealed partial class QemuDomain
             Processors = [.. added.Select(place => new MovingProcessor(place.Type, place.QomPath![PeripheralPath.Length..], place.Props))],
             MemoryBytes = memory.BaseMemory,
             MaxMemoryBytes = Math.Max(run.Record.MaxMemoryBytes, memory.BaseMemory),
-            Dimms = [.. (await client.ExecuteAsync(QmpCommands.QueryMemoryDevices, cancellationToken).ConfigureAwait(false)).Select(ReadDimm)],
+            Dimms = [.. (await client.ExecuteAsync(QmpCommands.QueryMemoryDevices, cancellationToken).ConfigureAwait(false)).Select(device => ReadDimm(device, cannot))],
             IsWindows = definition?.IsWindows ?? false,
-            Disks = [.. real.Select(disk => new MovingDisk(StoredDisk.From(disk.Disk), [.. FilesOf(disk.Disk)]))],
+            Disks = [.. real.Select(disk => new MovingDisk(StoredDisk.From(disk.Disk), [.. FilesOf(disk.Disk, cannot)]))],
             Nics = [.. run.Record.Nics.Select(nic => new MovingNic(nic.Mac, nic.Slot, nic.Tap is { } tap ? TapDevices.FindBridge(tap) : null))],
             HasTablet = devices.Contains(QemuCommandLine.TabletId),
             VncPassword = definition?.VncPassword,
@@ -496,17 +501,17 @@ internal sealed partial class QemuDomain
         static bool IsAdded(QmpHotpluggableCpu place) => place.QomPath?.StartsWith(PeripheralPath, StringComparison.Ordinal) == true;
     }
 
-    private MovingDimm ReadDimm(QmpMemoryDevice device)
+    private MovingDimm ReadDimm(QmpMemoryDevice device, string cannot)
     {
         const string Objects = "/objects/";
         var data = device.Data;
         return device.Type == "dimm" && data.TryGetProperty("id", out var name) && data.GetProperty("memdev").GetString() is { } backend && backend.StartsWith(Objects, StringComparison.Ordinal)
             ? new(name.GetString()!, backend[Objects.Length..], data.GetProperty("size").GetInt64(), data.GetProperty("slot").GetInt64(), data.GetProperty("addr").GetInt64())
-            : throw new WrongStateException($"Domain {id} cannot be moved: it has memory that was not added here ({device.Type}).");
+            : throw new WrongStateException($"Domain {id} {cannot}: it has memory that was not added here ({device.Type}).");
     }
 
-    private IEnumerable<MovingFile> FilesOf(DomainDisk disk) => disk.Layers.Select(layer => layer.Location).OfType<FileLocation>().Select(file => new MovingFile(
-        file.Path, FileNumber.Find(file.Path) ?? throw new WrongStateException($"Domain {id} cannot be moved: its disk {file.Path} is not to be seen at its path any more.")));
+    private IEnumerable<MovingFile> FilesOf(DomainDisk disk, string cannot) => disk.Layers.Select(layer => layer.Location).OfType<FileLocation>().Select(file => new MovingFile(
+        file.Path, FileNumber.Find(file.Path) ?? throw new WrongStateException($"Domain {id} {cannot}: its disk {file.Path} is not to be seen at its path any more.")));
 
     /// <summary>Asks the other host's driver.</summary>
     private async Task<MoveReply> AskAsync(PeerChannel channel, MoveConnection connection, string host, MoveRequest request, CancellationToken cancellationToken)

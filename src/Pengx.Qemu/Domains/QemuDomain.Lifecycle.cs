@@ -30,7 +30,7 @@ internal sealed partial class QemuDomain
             },
             cancellationToken);
 
-    public Task StartAsync(CancellationToken cancellationToken) => RunVerbAsync("start", StartCoreAsync, cancellationToken);
+    public Task StartAsync(CancellationToken cancellationToken) => RunVerbAsync("start", token => StartCoreAsync(null, token), cancellationToken);
 
     public async Task RequestShutdownAsync(CancellationToken cancellationToken)
     {
@@ -176,7 +176,9 @@ internal sealed partial class QemuDomain
         }
     }
 
-    private async Task StartCoreAsync(CancellationToken cancellationToken)
+    /// <param name="memory">The memory that the guest goes on with; <see langword="null"/>: it boots.</param>
+    /// <param name="cancellationToken">Gives the start up.</param>
+    private async Task StartCoreAsync(MemoryVolume? memory, CancellationToken cancellationToken)
     {
         if (Run is not null)
         {
@@ -192,7 +194,9 @@ internal sealed partial class QemuDomain
             throw new UnavailableException($"Guests shall run with KVM only, but it cannot be used: {accelerator}.");
         }
 
-        RequireMemory(definition.Memory);
+        var kept = memory is null ? null : await ReadMemoryAsync(memory, definition, binary, useKvm, cancellationToken).ConfigureAwait(false);
+        var size = kept?.AllMemory ?? definition.Memory;
+        RequireMemory(size);
         if (!ListeningSocket.Fits(_files.MonitorSocket) || !ListeningSocket.Fits(_files.SerialSocket))
         {
             throw new InvalidFieldException(
@@ -204,9 +208,9 @@ internal sealed partial class QemuDomain
             BootId = HostReadings.BootId(),
             StartedAt = environment.Time.GetUtcNow(),
             IsEmulated = !useKvm,
-            MaxMemoryBytes = definition.MaxMemory.Bytes,
+            MaxMemoryBytes = kept?.MaxMemoryBytes ?? definition.MaxMemory.Bytes,
             Disks = [.. definition.Disks.Select(disk => new RunDisk(disk.Id.Value, disk.Vdev, disk.Id.Value))],
-            Nics = [.. definition.Nics.Select((nic, index) => new RunNic(nic.Mac.ToString(), index + 1, UseBridge(nic) ? TapDevices.NameOf(id, nic.Mac) : null))],
+            Nics = [.. definition.Nics.Select((nic, index) => new RunNic(nic.Mac.ToString(), kept?.SlotOf(nic.Mac) ?? index + 1, UseBridge(nic) ? TapDevices.NameOf(id, nic.Mac) : null))],
         };
 
         QemuProcess? process = null;
@@ -223,14 +227,16 @@ internal sealed partial class QemuDomain
                 environment.HandOver(disk);
             }
 
-            var arguments = QemuCommandLine.Build(new()
-            {
-                Definition = definition,
-                Files = _files,
-                Nics = record.Nics,
-                UseKvm = useKvm,
-                VncListen = environment.Options.VncListen,
-            });
+            var arguments = kept is null
+                ? QemuCommandLine.Build(new()
+                {
+                    Definition = definition,
+                    Files = _files,
+                    Nics = record.Nics,
+                    UseKvm = useKvm,
+                    VncListen = environment.Options.VncListen,
+                })
+                : QemuCommandLine.BuildIncoming(kept with { VncPassword = definition.VncPassword }, definition.Disks, record.Nics, _files, environment.Options.VncListen);
             process = Spawn(environment.Confine(binary, arguments));
             record = record with { Pid = process.Pid, StartTicks = ProcessTable.ReadStartTicks(process.Pid) ?? 0 };
             await _files.WriteRunAsync(record, cancellationToken).ConfigureAwait(false);
@@ -242,17 +248,29 @@ internal sealed partial class QemuDomain
                 await client.ExecuteAsync(QmpCommands.SetPassword, new() { Protocol = "vnc", Password = password }, cancellationToken).ConfigureAwait(false);
             }
 
+            if (memory is not null)
+            {
+                await LoadMemoryAsync(memory, process, client, cancellationToken).ConfigureAwait(false);
+            }
+
             // From here on it counts as running, should we die: the guest may have written to its disks.
-            record = record with { HasRun = true };
+            // One that has its memory stands still as one that somebody has paused: it is noted that it is to go on.
+            record = record with { HasRun = true, IsHeld = memory is not null };
             await _files.WriteRunAsync(record, cancellationToken).ConfigureAwait(false);
             await client.ExecuteAsync(QmpCommands.Cont, cancellationToken).ConfigureAwait(false);
+            if (record.IsHeld)
+            {
+                record = record with { IsHeld = false };
+                await _files.WriteRunAsync(record, CancellationToken.None).ConfigureAwait(false);
+            }
+
             _files.DeleteCrash();
 
             var run = new QemuRun(process, record)
             {
                 Client = client,
-                Cpus = definition.Cpus,
-                Memory = definition.Memory,
+                Cpus = kept?.AllCpus ?? definition.Cpus,
+                Memory = size,
             };
             lock (_gate)
             {

@@ -89,14 +89,39 @@ internal sealed partial class QemuDomain
         var run = RequireRun();
         var client = RequireClient(run);
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
-        var now = real.Select(disk => disk.Disk).ToList();
-        var left = disks.Where(disk => ReplacementRules.IsToDo(disk, now)).ToList();
+        var left = LeftOf(disks, real);
         if (left.Count == 0)
         {
             await StoreAsync(run, [.. disks.Select(disk => disk.After)]).ConfigureAwait(false);
             return false;
         }
 
+        List<string> added = [];
+        try
+        {
+            var transaction = await PrepareOverlaysAsync(run, client, real, left, added, cancellationToken).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            return await ChangeOverAsync(run, client, disks, left, transaction, quiesce, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not QmpDisconnectedException)
+        {
+            await RemoveOverlaysAsync(client, added).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Those whose overlays are not laid.</summary>
+    private static List<DiskReplacement> LeftOf(IReadOnlyList<DiskReplacement> disks, IReadOnlyList<RealDisk> real)
+    {
+        var now = real.Select(disk => disk.Disk).ToList();
+        return [.. disks.Where(disk => ReplacementRules.IsToDo(disk, now))];
+    }
+
+    /// <summary>Opens the overlays.</summary>
+    /// <returns>What lays them all at one instant.</returns>
+    private async Task<QmpTransaction> PrepareOverlaysAsync(
+        QemuRun run, IQmpClient client, IReadOnlyList<RealDisk> real, IReadOnlyList<DiskReplacement> left, List<string> added, CancellationToken cancellationToken)
+    {
         QmpJobEngine jobs = new(client, new() { TimeProvider = environment.Time });
         foreach (var change in ChangesOf(run).Where(change => left.Any(disk => disk.Before.Vdev == change.Before.Vdev)))
         {
@@ -106,35 +131,28 @@ internal sealed partial class QemuDomain
             }
         }
 
-        List<string> added = [];
-        try
+        QmpTransaction transaction = new();
+        List<(DiskReplacement Disk, RealDisk Target, string Overlay)> laid = [];
+        foreach (var disk in left)
         {
-            QmpTransaction transaction = new();
-            List<(DiskReplacement Disk, RealDisk Target, string Overlay)> laid = [];
-            foreach (var disk in left)
-            {
-                var target = real.First(candidate => candidate.Disk.Vdev == disk.Before.Vdev);
-                var overlay = await AddOverlayAsync(client, target, disk, added, cancellationToken).ConfigureAwait(false);
-                laid.Add((disk, target, overlay));
-                transaction.Add("blockdev-snapshot", new() { ["node"] = target.Chain[0].Name, ["overlay"] = overlay });
-            }
-
-            // Once for all: with many disks and layers QEMU has much to tell.
-            var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
-            foreach (var (disk, target, overlay) in laid)
-            {
-                CheckOverlay(nodes.First(node => node.NodeName == overlay).Image, target, disk);
-            }
-
-            cancellationToken.ThrowIfCancellationRequested();
-            return await ChangeOverAsync(run, client, disks, left, transaction, quiesce, cancellationToken).ConfigureAwait(false);
+            var target = real.First(candidate => candidate.Disk.Vdev == disk.Before.Vdev);
+            var overlay = await AddOverlayAsync(client, target, disk, added, cancellationToken).ConfigureAwait(false);
+            laid.Add((disk, target, overlay));
+            transaction.Add("blockdev-snapshot", new() { ["node"] = target.Chain[0].Name, ["overlay"] = overlay });
         }
-        catch (Exception exception) when (exception is not QmpDisconnectedException)
+
+        // Once for all: with many disks and layers QEMU has much to tell.
+        var nodes = await client.ExecuteAsync(QmpCommands.QueryNamedBlockNodes, new() { Flat = true }, cancellationToken).ConfigureAwait(false);
+        foreach (var (disk, target, overlay) in laid)
         {
-            await UndoAsync(async token => _ = await CloseNodesAsync(client, Enumerable.Reverse(added).ToList(), token).ConfigureAwait(false)).ConfigureAwait(false);
-            throw;
+            CheckOverlay(nodes.First(node => node.NodeName == overlay).Image, target, disk);
         }
+
+        return transaction;
     }
+
+    private Task RemoveOverlaysAsync(IQmpClient client, List<string> added) =>
+        UndoAsync(async token => _ = await CloseNodesAsync(client, Enumerable.Reverse(added).ToList(), token).ConfigureAwait(false));
 
     private async Task<string> AddOverlayAsync(IQmpClient client, RealDisk target, DiskReplacement disk, List<string> added, CancellationToken cancellationToken)
     {
@@ -611,7 +629,7 @@ internal sealed partial class QemuDomain
 
             if (run.Record.IsHeld)
             {
-                await ReleaseAsync(run, client).ConfigureAwait(false);
+                await LetGoAsync(run, client, cancellationToken).ConfigureAwait(false);
             }
 
             return true;

@@ -53,6 +53,17 @@ internal sealed record MovingGuest
     /// <summary>The stored definition, with the disks as they are; <see langword="null"/> where there is none.</summary>
     public StoredDefinition? Definition { get; init; }
 
+    /// <summary>Processors that it has now.</summary>
+    [JsonIgnore]
+    public int AllCpus => Cpus + Processors.Count;
+
+    /// <summary>Memory that it has now.</summary>
+    [JsonIgnore]
+    public DataSize AllMemory => new(MemoryBytes + Dimms.Sum(dimm => dimm.Bytes));
+
+    /// <summary>The slot of a network interface; <see langword="null"/> for one that it has not.</summary>
+    public int? SlotOf(MacAddress mac) => Nics.FirstOrDefault(nic => MacAddress.Parse(nic.Mac) == mac)?.Slot;
+
     /// <summary>Without the password, which must not get into a log.</summary>
     public override string ToString() => $"guest {Id}";
 }
@@ -132,4 +143,5 @@ internal sealed record MoveReply
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(MoveRequest))]
 [JsonSerializable(typeof(MoveReply))]
+[JsonSerializable(typeof(MemoryHead))]
 internal sealed partial class MoveJsonContext : JsonSerializerContext;

@@ -21,6 +21,8 @@ internal static unsafe partial class NativeMethods
     public const int DuplicateCloseOnExec = 1030;
     public const int WaitNoHang = 1;
     public const short PollIn = 1;
+    public const int SeekStart = 0;
+    public const int SeekCurrent = 1;
 
     private const string C = "libc";
     private const long SysPidfdOpen = 434;
@@ -81,6 +83,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(C, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Open(string path, int flags, int mode);
+
+    [LibraryImport(C, EntryPoint = "lseek64", SetLastError = true)]
+    public static partial long Seek(int fd, long offset, int whence);
 
     [LibraryImport(C, EntryPoint = "fcntl", SetLastError = true)]
     public static partial int FileControl(int fd, int command, int argument);

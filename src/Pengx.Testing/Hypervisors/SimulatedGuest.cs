@@ -44,6 +44,13 @@ public sealed class SimulatedGuest
     /// <summary>The ISO image in the CD-ROM drive.</summary>
     public string? IsoPath => _host.WithRunning<string?>(Id, running => running.Definition.IsoPath, null);
 
+    /// <summary>What the guest remembers: gone when it ends, and back where it goes on with memory that was kept.</summary>
+    public string? Remembered
+    {
+        get => _host.WithRunning<string?>(Id, running => running.Remembered, null);
+        set => _host.WithRunning(Id, running => running.Remembered = value, value);
+    }
+
     /// <summary>How often the guest was started.</summary>
     public int Starts { get; internal set; }
 

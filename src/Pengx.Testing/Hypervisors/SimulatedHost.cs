@@ -42,6 +42,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
     /// <summary>Whether the driver notes which blocks guests change.</summary>
     public bool NotesChanges { get; set; } = true;
 
+    /// <summary>Whether the driver keeps the memory of guests.</summary>
+    public bool KeepsMemory { get; set; } = true;
+
     /// <summary>Other hosts that running guests can be moved to, by their names; with none the driver cannot move guests.</summary>
     public IDictionary<string, SimulatedHost> Peers { get; } = new Dictionary<string, SimulatedHost>(StringComparer.Ordinal);
 
@@ -156,6 +159,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
     internal Dictionary<DomainId, Running> Domains => _running;
 
     internal DataSize UsedMemory => new(_running.Values.Where(running => running.IsAlive).Sum(running => running.Memory.Bytes));
+
+    /// <summary>What was kept of guests' memory, by where it lies.</summary>
+    internal Dictionary<DiskLocation, (DomainId Domain, string? Remembered)> Memories { get; } = [];
 
     internal void Start(DomainId id)
     {
@@ -352,6 +358,9 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
 
         public bool ShutdownRequested { get; set; }
 
+        /// <summary>What the guest remembers, as long as it runs.</summary>
+        public string? Remembered { get; set; }
+
         public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         /// <summary>What was noted of each layer since a backup: what the layer showed when the note was begun. The notes end with the guest.</summary>
@@ -369,6 +378,7 @@ public sealed class SimulatedHost(TimeProvider? timeProvider = null)
             Disks = Disks,
             Nics = Nics,
             State = State,
+            Remembered = Remembered,
         };
 
         public bool IsAlive => State is VmState.Running or VmState.Paused;

@@ -104,7 +104,7 @@ public sealed partial class SimulatedHypervisor(SimulatedHost host) : IHyperviso
     public bool TryGetFeature<TFeature>([NotNullWhen(true)] out TFeature? feature)
         where TFeature : class
     {
-        feature = typeof(TFeature) == typeof(ILiveDisks) || (typeof(TFeature) == typeof(IChangedBlocks) && Host.NotesChanges) || (typeof(TFeature) == typeof(ILiveMigration) && Host.Peers.Count > 0) ? this as TFeature : null;
+        feature = typeof(TFeature) == typeof(ILiveDisks) || (typeof(TFeature) == typeof(IChangedBlocks) && Host.NotesChanges) || (typeof(TFeature) == typeof(ILiveMigration) && Host.Peers.Count > 0) || (typeof(TFeature) == typeof(IGuestMemory) && Host.KeepsMemory) ? this as TFeature : null;
         return feature is not null;
     }
 

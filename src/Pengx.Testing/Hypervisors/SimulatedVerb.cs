@@ -110,4 +110,13 @@ public enum SimulatedVerb
 
     /// <summary><see cref="ILiveMigration.IsHereAsync"/>.</summary>
     IsHere,
+
+    /// <summary><see cref="IGuestMemory.CheckSaveAsync"/>.</summary>
+    CheckMemory,
+
+    /// <summary><see cref="IGuestMemory.SaveAsync"/>.</summary>
+    SaveMemory,
+
+    /// <summary><see cref="IGuestMemory.StartAsync"/>.</summary>
+    StartWithMemory,
 }

@@ -202,8 +202,8 @@ public sealed class RequestBindingTests
             new BackupCreateRequest { Name = "b", Storlink = 2, Type = "incremental" },
             await Documents.BindAsync(PengxRequests.BackupCreate, "<vm><backup_name>b</backup_name><storlink>2</storlink><type> incremental </type></vm>"));
         Assert.Equal(
-            new SnapshotCreateRequest { Name = "n", Storlink = 2, Quiesce = true },
-            await Documents.BindAsync(PengxRequests.SnapshotCreate, "<snapshot><name>n</name><storlink>2</storlink><quiesce>true</quiesce></snapshot>"));
+            new SnapshotCreateRequest { Name = "n", Storlink = 2, Quiesce = true, Memory = false },
+            await Documents.BindAsync(PengxRequests.SnapshotCreate, "<snapshot><name>n</name><storlink>2</storlink><quiesce>true</quiesce><memory>false</memory></snapshot>"));
     }
 
     [Fact]

@@ -158,8 +158,8 @@ public sealed class RoundTripTests
     [Fact]
     public async Task Snapshots()
     {
-        var snapshots = Gen.Select(Gen.Guid, RequiredText, OptionalText, OptionalUuid, OptionalDate, (id, name, text, parent, date) =>
-            new SnapshotResource { Id = id, Name = name, Type = text, Parent = parent, Created = date, Description = text });
+        var snapshots = Gen.Select(Gen.Guid, RequiredText, OptionalText, OptionalUuid, OptionalDate, Gen.Bool, (id, name, text, parent, date, memory) =>
+            new SnapshotResource { Id = id, Name = name, Type = text, Parent = parent, Created = date, Description = text, HasMemory = memory });
         await RoundTripsAsync(PengxShapes.Snapshot, snapshots);
         await RoundTripsAsync(PengxShapes.SnapshotCreated, snapshots);
     }
@@ -223,8 +223,8 @@ public sealed class RoundTripTests
         await RequestRoundTripsAsync(PengxRequests.MachineEdit, Gen.Select(GivenText, GivenText, (name, text) =>
             new MachineEditRequest { Name = name, Description = text }));
         await RequestRoundTripsAsync(PengxRequests.MachineMigrate, Gen.Guid.Select(id => new MachineMigrateRequest { Pm = id }));
-        await RequestRoundTripsAsync(PengxRequests.SnapshotCreate, Gen.Select(GivenRequired, Whole, GivenText, Gen.Bool.Nullable(), (name, storlink, text, quiesce) =>
-            new SnapshotCreateRequest { Name = name, Storlink = storlink, Description = text, Quiesce = quiesce }));
+        await RequestRoundTripsAsync(PengxRequests.SnapshotCreate, Gen.Select(GivenRequired, Whole, GivenText, Gen.Bool.Nullable(), Gen.Bool.Nullable(), (name, storlink, text, quiesce, memory) =>
+            new SnapshotCreateRequest { Name = name, Storlink = storlink, Description = text, Quiesce = quiesce, Memory = memory }));
         await RequestRoundTripsAsync(PengxRequests.BackupCreate, Gen.Select(GivenRequired, Whole, GivenText, (name, storlink, text) =>
             new BackupCreateRequest { Name = name, Storlink = storlink, Description = text, Type = text }));
         await RequestRoundTripsAsync(PengxRequests.DiskCreate, Gen.Select(Size, Whole, GivenText, (size, storlink, text) =>

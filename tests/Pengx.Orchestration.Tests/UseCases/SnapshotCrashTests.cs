@@ -13,6 +13,7 @@ public sealed class SnapshotCrashTests
         ["vm.snapshot.create, running"] = new(ChainAsync, world => world.CreateAsync("new")) { Runs = true, Moment = true },
         ["vm.snapshot.create, paused"] = new(ChainAsync, world => world.CreateAsync("new")) { Runs = true, Paused = true, Moment = true },
         ["vm.snapshot.create, the guest ends"] = new(ChainAsync, world => world.CreateAsync("new")) { Runs = true, Ends = true, Moment = true },
+        ["vm.snapshot.create, with memory"] = new(ChainAsync, world => world.CreateAsync("new", memory: true)) { Runs = true, Moment = true },
         ["vm.snapshot.delete, root"] = new(ChainAsync, world => world.DeleteAsync("s1")),
         ["vm.snapshot.delete, middle, pulled up"] = new(ChainAsync, world => world.DeleteAsync("s2")),
         ["vm.snapshot.delete, middle, merged down"] = new(ChainAsync, world => world.DeleteAsync("s3")),
@@ -40,6 +41,8 @@ public sealed class SnapshotCrashTests
         ["vm.snapshot.start, its own, kept"] = new(ChainAsync, world => world.StartWithAsync("s4")) { Keeps = true },
         ["vm.snapshot.start, nothing was written"] = new(UnwrittenAsync, world => world.StartWithAsync("s2")),
         ["vm.snapshot.start, it stands there"] = new(UnwrittenAsync, world => world.StartWithAsync("s4")),
+        ["vm.snapshot.start, with memory"] = new(MemoryAsync, world => world.StartWithAsync("s2")) { Keeps = true, Remembers = "then" },
+        ["vm.snapshot.delete, with memory"] = new(MemoryAsync, world => world.DeleteAsync("s2")),
         ["vm.delete, with snapshots"] = new(BranchesAsync, world => world.Inner.Machines.DeleteAsync(world.Vm, null, Token)) { Removes = true },
         ["vm.disk.create, with snapshots"] = new(ChainAsync, world => world.Inner.Disks.CreateAsync(world.Vm, new CreateDisk { SizeMiB = 10, Storlink = world.Storlink }, null, Token)) { Runs = true },
     };
@@ -112,6 +115,17 @@ public sealed class SnapshotCrashTests
         await world.TakeAsync("s4");
     }
 
+    // s1 <- s2 (with memory) <- now
+    private static async Task MemoryAsync(SnapshotWorld world)
+    {
+        await OneAsync(world);
+        await world.Inner.DoneAsync(world.Inner.Machines.StartAsync(world.Vm, null, Token));
+        world.Inner.Host.Guest(world.Vm).Remembered = "then";
+        await world.TakeAsync("s2", memory: true);
+        await world.WriteAsync(3, "c");
+        await world.Inner.DoneAsync(world.Inner.Machines.PowerOffAsync(world.Vm, null, Token));
+    }
+
     // s1 <- s2 <- s3 <- s4 and s1 <- side <- now
     private static async Task BranchesAsync(SnapshotWorld world)
     {
@@ -177,6 +191,9 @@ public sealed class SnapshotCrashTests
         public bool Keeps { get; init; }
 
         public bool Removes { get; init; }
+
+        /// <summary>What the guest remembers afterwards.</summary>
+        public string? Remembers { get; init; }
     }
 
     private sealed class SnapshotWorld(Scenario scenario) : CrashWorld
@@ -237,9 +254,9 @@ public sealed class SnapshotCrashTests
             _now[place] = text;
         }
 
-        public async Task TakeAsync(string name)
+        public async Task TakeAsync(string name, bool memory = false)
         {
-            await Inner.DoneAsync(CreateAsync(name));
+            await Inner.DoneAsync(CreateAsync(name, memory));
             _kept[name] = await ContentsAsync();
         }
 
@@ -262,7 +279,8 @@ public sealed class SnapshotCrashTests
             _deleted = null;
         }
 
-        public Task<Operation> CreateAsync(string name) => Inner.Snapshots.CreateAsync(Vm, new CreateSnapshot { Name = name, Storlink = Storlink, Description = "d" }, null, Token);
+        public Task<Operation> CreateAsync(string name, bool memory = false) =>
+            Inner.Snapshots.CreateAsync(Vm, new CreateSnapshot { Name = name, Storlink = Storlink, Description = "d", Memory = memory }, null, Token);
 
         public async Task<Operation> DeleteAsync(string name)
         {
@@ -296,7 +314,7 @@ public sealed class SnapshotCrashTests
 
                 if (guest.Disks.Count > 0)
                 {
-                    _now[LatePlace] = $"late{_starts}";
+                    _now[LatePlace] = guest.Remembered = $"late{_starts}";
                 }
             }
 
@@ -359,6 +377,17 @@ public sealed class SnapshotCrashTests
             if (acted && scenario.Keeps)
             {
                 Assert.Equal(VmState.Running, (await Inner.Machines.GetAsync(Vm, cancellationToken)).State);
+                Assert.Equal(scenario.Remembers, Inner.Host.Guest(Vm).Remembered);
+            }
+
+            if (fresh.FirstOrDefault(snapshot => snapshot.HasMemory) is { } remembering)
+            {
+                // Memory and disks are of one moment.
+                var written = (await ContentsAsync(await Inner.Snapshots.ListDisksAsync(Vm, remembering.Id, cancellationToken)))[0];
+                await Inner.DoneAsync(Inner.Machines.PowerOffAsync(Vm, null, cancellationToken));
+                await Inner.DoneAsync(Inner.Snapshots.StartAsync(Vm, remembering.Id, null, cancellationToken));
+                Assert.EndsWith($"{LatePlace}: {Inner.Host.Guest(Vm).Remembered}", written, StringComparison.Ordinal);
+                await Inner.AssertWholeAsync();
             }
         }
 

@@ -73,6 +73,101 @@ public sealed class SnapshotTests
     }
 
     [Fact]
+    public async Task A_guest_goes_on_with_the_memory_and_the_disks_of_one_instant()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var guest = world.Host.Guest(vm);
+        guest.Remembered = "then";
+        guest.Write("xvda", "written then");
+        var taken = await world.DoneAsync(world.Snapshots.CreateAsync(vm, new() { Name = "s", Storlink = storlink, Memory = true }, null, Token));
+        Assert.Equal("Snapshot 's' of VM 'web1' was created with the guest's memory.", taken.Message);
+        var snapshot = IdOf(taken);
+        Assert.True((await world.Snapshots.GetAsync(vm, snapshot, Token)).HasMemory);
+        Assert.Single(await world.Snapshots.ListDisksAsync(vm, snapshot, Token));
+        await world.AssertWholeAsync();
+        guest.Remembered = "later";
+        guest.Write("xvda", "written later");
+        await world.DoneAsync(world.Machines.PowerOffAsync(vm, null, Token));
+
+        var started = await world.DoneAsync(world.Snapshots.StartAsync(vm, snapshot, null, Token));
+        Assert.Contains("goes on with the memory that it had", started.Message, StringComparison.Ordinal);
+        Assert.Equal("then", guest.Remembered);
+        Assert.Equal("written then", (await world.ContentsAsync(vm))[0]);
+        await world.AssertWholeAsync();
+
+        // Without its memory it boots.
+        await world.DoneAsync(world.Machines.PowerOffAsync(vm, null, Token));
+        await world.DoneAsync(world.Snapshots.RestoreAsync(vm, snapshot, null, Token));
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        Assert.Null(guest.Remembered);
+        Assert.Contains("memory", (await Assert.ThrowsAsync<InUseException>(() => world.Storlinks.DeleteAsync(storlink, null, Token))).Message, StringComparison.Ordinal);
+
+        // It goes with its snapshot.
+        foreach (var kept in await world.Snapshots.ListAsync(vm, Token))
+        {
+            await world.DoneAsync(world.Snapshots.DeleteAsync(vm, kept.Id, null, Token));
+            await world.AssertWholeAsync();
+        }
+
+        Assert.Single(world.Storage.Volumes(storlink));
+    }
+
+    [Fact]
+    public async Task Memory_that_cannot_be_kept_is_refused_or_leaves_everything_as_it_was()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        CreateSnapshot request = new() { Name = "s", Storlink = storlink, Memory = true };
+        Assert.Contains("is SHUTDOWN", (await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.CreateAsync(vm, request, null, Token))).Message, StringComparison.Ordinal);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        Assert.Equal("quiesce", (await Assert.ThrowsAsync<InvalidFieldException>(() => world.Snapshots.CreateAsync(vm, request with { Quiesce = true }, null, Token))).Field);
+        world.Host.KeepsMemory = false;
+        Assert.Contains("keep the memory", (await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.CreateAsync(vm, request, null, Token))).Message, StringComparison.Ordinal);
+        world.Host.KeepsMemory = true;
+        var before = await world.PictureAsync();
+        world.Host.FailNext(SimulatedVerb.SaveMemory, new HypervisorException("no memory today"));
+        var ended = await world.EndedAsync(world.Snapshots.CreateAsync(vm, request, null, Token));
+        Assert.Equal(OperationState.Failed, ended.State);
+        Assert.Contains("no memory today", ended.Message, StringComparison.Ordinal);
+        Assert.Equal(before, await world.PictureAsync());
+
+        var snapshot = IdOf(await world.DoneAsync(world.Snapshots.CreateAsync(vm, request, null, Token)));
+        await world.DoneAsync(world.Machines.PowerOffAsync(vm, null, Token));
+        world.Host.KeepsMemory = false;
+        await Assert.ThrowsAsync<WrongStateException>(() => world.Snapshots.StartAsync(vm, snapshot, null, Token));
+        world.Host.KeepsMemory = true;
+        before = await world.PictureAsync();
+        world.Host.FailNext(SimulatedVerb.StartWithMemory, new HypervisorException("its memory is of another time"));
+        Assert.Equal(OperationState.Failed, (await world.EndedAsync(world.Snapshots.StartAsync(vm, snapshot, null, Token))).State);
+        Assert.Equal(before, await world.PictureAsync());
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
+    public async Task The_memory_of_a_snapshot_that_several_lie_on_goes_at_once()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink);
+        await world.DoneAsync(world.Machines.StartAsync(vm, null, Token));
+        var fork = IdOf(await world.DoneAsync(world.Snapshots.CreateAsync(vm, new() { Name = "fork", Storlink = storlink, Memory = true }, null, Token)));
+        await world.DoneAsync(TakeAsync(world, vm, storlink, "left"));
+        await world.DoneAsync(world.Machines.PowerOffAsync(vm, null, Token));
+        await world.DoneAsync(world.Snapshots.RestoreAsync(vm, fork, null, Token));
+        var memory = Assert.Single(await world.ReadAsync(session => session.Disks.ListByOwnerAsync(DiskOwner.MemoryOf(fork), Token)));
+        Assert.Contains(memory.Id, world.Storage.Volumes(storlink));
+        await world.DoneAsync(world.Snapshots.DeleteAsync(vm, fork, null, Token));
+        Assert.DoesNotContain(memory.Id, world.Storage.Volumes(storlink));
+        await world.AssertWholeAsync();
+        await world.DoneAsync(world.Machines.DeleteAsync(vm, null, Token));
+        Assert.Empty(world.Storage.Volumes(storlink));
+    }
+
+    [Fact]
     public async Task The_shown_tree_leaves_out_what_is_hidden()
     {
         await using var world = await World.StartedAsync();

@@ -20,4 +20,7 @@ public sealed record SnapshotResource
 
     /// <summary>Its description.</summary>
     public string? Description { get; init; }
+
+    /// <summary>Whether the guest's memory was kept with it: an addition to the reference, which is sent where it is so.</summary>
+    public bool HasMemory { get; init; }
 }
