@@ -561,7 +561,7 @@ internal sealed class JudgedGuest
                 if (_goesOn && last < 0)
                 {
                     // Its memory and its disk are of one instant, which may be amid a line on the console.
-                    Assert.InRange(number, _started, _started + Slack);
+                    Assert.InRange(number, _started, _started + 1);
                     last = number - 1;
                 }
 

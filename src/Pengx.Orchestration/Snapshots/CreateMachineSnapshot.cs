@@ -95,6 +95,12 @@ internal sealed class CreateMachineSnapshot(Workplace place) : Workflow<CreateSn
             throw new WrongStateException($"VM '{machine.Name}' is {(status?.State ?? VmState.Shutdown).ToString().ToUpperInvariant()}; the memory of one that runs can be kept, and of no other.");
         }
 
+        var target = await CopyMachine.FindStorlinkAsync(place, storlink, cancellationToken).ConfigureAwait(false);
+        if (target.Level == StorlinkLevel.Object)
+        {
+            throw new InvalidFieldException("storlink", storlink.ToString(), "memory is kept in a directory or a volume group, on a storage link of level FL or BL");
+        }
+
         await place.GuestMemory(machine.Name).CheckSaveAsync(machine.Id, cancellationToken).ConfigureAwait(false);
         return SnapshotRules.NewMemory(snapshot, status.Memory, machine.MaxMemory > status.Memory ? machine.MaxMemory : status.Memory, storlink, place.Now);
     }

@@ -16,7 +16,7 @@ public sealed record CreateSnapshot
     /// snapshot is taken all the same; the operation's message says which. Field <c>quiesce</c>.</summary>
     public bool Quiesce { get; init; }
 
-    /// <summary>Whether what the running guest has in memory is kept, too, on the same storage link: started with the snapshot, it goes on
+    /// <summary>Whether what the running guest has in memory is kept, too, on the same storage link (of level FL or BL): started with the snapshot, it goes on
     /// from there instead of booting. The guest stands still while its memory is written. Field <c>memory</c>.</summary>
     public bool Memory { get; init; }
 }

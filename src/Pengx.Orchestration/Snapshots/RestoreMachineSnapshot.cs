@@ -26,6 +26,9 @@ internal sealed class RestoreSnapshotState
     /// <summary>The memory that it goes on with.</summary>
     public Disk? Memory { get; set; }
 
+    /// <summary>Whether it booted after all: it had gone on with its memory before, and ended while nobody watched.</summary>
+    public bool HasBooted { get; set; }
+
     /// <summary>The deleted snapshot that one other is left on then.</summary>
     public IReadOnlyList<SnapshotMerge> Merges { get; set; } = [];
 }
@@ -100,6 +103,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
 
     public override string Succeeded(RestoreSnapshotState state) =>
         $"{state.Guest.Title} was {(starts ? "started with" : "restored to")} snapshot '{state.Snapshot.Name}'{(state.Memory is null ? "" : " and goes on with the memory that it had")}."
+        + (state.HasBooted ? " It went on with its memory, ended while the service was away, and has booted since." : "")
         + (state.Kept is { } kept ? $" What it ran on before is kept as snapshot '{kept.Name}'." : string.Concat(Added(state).Select(disk => $" Disk {disk.Order}, which was added since, is deleted.")));
 
     public override string? Created(RestoreSnapshotState state) => starts ? null : $"{state.Guest.Target}/snapshot/{state.Snapshot.Id}";
@@ -137,7 +141,7 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
         state.Run = run;
         state.Memory = starts ? rows.MemoryOf(target.Id) : null;
         var written = starts && await IsWrittenAsync(rows, cancellationToken).ConfigureAwait(false);
-        if (starts && !written && run.Parent == target.Id)
+        if (starts && !written && run.Parent == target.Id && StandsOn(rows, target.Id))
         {
             return;
         }
@@ -178,10 +182,12 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
             return;
         }
 
-        // An interrupted try may have let it run: its memory does not fit disks that it wrote to since.
+        // An interrupted try may have let it run. What it wrote then is kept, and its memory does not fit that: it boots.
         if (await IsWrittenAsync(await SnapshotRows.ReadAsync(place, Vm(state), cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false))
         {
-            throw new WrongStateException($"{state.Guest.Title} ran and ended while it was being started with its memory; start it with the snapshot again.");
+            (state.Memory, state.HasBooted) = (null, true);
+            await place.Driver.Domains.StartAsync(domain, cancellationToken).ConfigureAwait(false);
+            return;
         }
 
         var location = await CreateMachineSnapshot.MemoryAsync(place, memory, cancellationToken).ConfigureAwait(false);
@@ -201,6 +207,10 @@ internal sealed class RestoreMachineSnapshot(Workplace place, bool starts) : Wor
 
         return false;
     }
+
+    // It may have lost a disk since.
+    private static bool StandsOn(SnapshotRows rows, SnapshotId snapshot) =>
+        rows.Current.Select(disk => (disk.Order, disk.Backing)).SequenceEqual(rows.DisksOf(snapshot).Select(disk => (disk.Order, (DiskId?)disk.Id)));
 
     private static string FreeName(SnapshotRows rows, DateTimeOffset now)
     {

@@ -358,6 +358,13 @@ internal sealed partial class QemuDomain
 
             // Asked for more than once does no harm.
             await client.ExecuteAsync(QapiCommands.MigrateCancel, cancellationToken).ConfigureAwait(false);
+            if (run.Record.IsHeld && status == MigrationStatus.Cancelling
+                && (await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false)).Status == QmpRunState.Paused)
+            {
+                // What it was written to may hang for ever, and the guest need not: nothing stops it any more.
+                break;
+            }
+
             await AwaitChangeAsync(changes, cancellationToken).ConfigureAwait(false);
         }
 

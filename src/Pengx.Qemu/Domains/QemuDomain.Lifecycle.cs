@@ -258,12 +258,6 @@ internal sealed partial class QemuDomain
             record = record with { HasRun = true, IsHeld = memory is not null };
             await _files.WriteRunAsync(record, cancellationToken).ConfigureAwait(false);
             await client.ExecuteAsync(QmpCommands.Cont, cancellationToken).ConfigureAwait(false);
-            if (record.IsHeld)
-            {
-                record = record with { IsHeld = false };
-                await _files.WriteRunAsync(record, CancellationToken.None).ConfigureAwait(false);
-            }
-
             _files.DeleteCrash();
 
             var run = new QemuRun(process, record)
@@ -281,6 +275,10 @@ internal sealed partial class QemuDomain
             Log.Started(environment.Logger, id, process.Pid, accelerator);
             Publish(DomainEventKind.Started, VmState.Running);
             _watch = WatchAsync(run, events);
+            if (record.IsHeld)
+            {
+                await NoteRunningAsync(run).ConfigureAwait(false);
+            }
         }
         catch (Exception exception)
         {
@@ -295,6 +293,19 @@ internal sealed partial class QemuDomain
         finally
         {
             _startLog = null;
+        }
+    }
+
+    // It runs: whatever becomes of the note, it is not ended for it.
+    private async Task NoteRunningAsync(QemuRun run)
+    {
+        try
+        {
+            await WriteRecordAsync(run, run.Record with { IsHeld = false }, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Log.SettleFailed(environment.Logger, id, exception);
         }
     }
 

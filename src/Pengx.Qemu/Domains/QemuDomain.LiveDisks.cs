@@ -88,6 +88,7 @@ internal sealed partial class QemuDomain
     {
         var run = RequireRun();
         var client = RequireClient(run);
+        await RequireLetGoAsync(run, client, cancellationToken).ConfigureAwait(false);
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
         var left = LeftOf(disks, real);
         if (left.Count == 0)
@@ -291,6 +292,7 @@ internal sealed partial class QemuDomain
     {
         var run = RequireRun();
         var client = RequireClient(run);
+        await RequireLetGoAsync(run, client, cancellationToken).ConfigureAwait(false);
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
         var isToDo = ReplacementRules.IsToDo(disk, [.. real.Select(known => known.Disk)]);
         var target = real.First(known => known.Disk.Vdev == disk.Before.Vdev);
@@ -534,10 +536,12 @@ internal sealed partial class QemuDomain
         try
         {
             await client.ExecuteAsync(QmpCommands.Cont, CancellationToken.None).ConfigureAwait(false);
-        }
-        finally
-        {
             await WriteRecordAsync(run, run.Record with { IsHeld = false }, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch
+        {
+            _ = SettleInBackgroundAsync(run);
+            throw;
         }
     }
 

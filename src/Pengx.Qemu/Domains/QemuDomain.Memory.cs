@@ -11,8 +11,12 @@ internal sealed partial class QemuDomain
     private const string SaveVerb = "keeping the guest's memory";
     private const string CannotSave = "cannot have its memory kept";
 
-    // More than any disk writes.
+    // More than any disk writes. And what is left when QEMU stops before the devices' state is written while its monitor waits: nothing.
     private const long Unlimited = 1L << 40;
+
+    // What QEMU has when it starts.
+    private const long UsualBandwidth = 128L << 20;
+    private const ulong UsualDowntime = 300;
 
     public Task CheckSaveAsync(CancellationToken cancellationToken) => RunVerbAsync(
         SaveVerb,
@@ -42,6 +46,7 @@ internal sealed partial class QemuDomain
     {
         var run = RequireRun();
         var client = RequireClient(run);
+        await RequireLetGoAsync(run, client, cancellationToken).ConfigureAwait(false);
         var real = await ReadRealAsync(run, client, cancellationToken).ConfigureAwait(false);
         var left = LeftOf(disks, real);
         if (real.FirstOrDefault(disk => disks.All(one => one.Before.Vdev != disk.Disk.Vdev)) is { } forgotten)
@@ -64,28 +69,44 @@ internal sealed partial class QemuDomain
         try
         {
             var transaction = await PrepareOverlaysAsync(run, client, real, left, added, cancellationToken).ConfigureAwait(false);
-            var speed = (await client.ExecuteAsync(QapiCommands.QueryMigrateParameters, cancellationToken).ConfigureAwait(false)).MaxBandwidth;
             var stood = environment.Time.GetTimestamp();
             await HoldAsync(run, client).ConfigureAwait(false);
+            var isTaken = true;
             try
             {
+                var state = await client.ExecuteAsync(QmpCommands.QueryStatus, cancellationToken).ConfigureAwait(false);
+                if (state.Status != QmpRunState.Paused)
+                {
+                    // It stopped by itself meanwhile, and could not be let go on from there.
+                    throw new WrongStateException($"Domain {id} {CannotSave}: it is in the state {state.Status}.");
+                }
+
                 await SetCapabilitiesAsync(client, [MigrationCapability.Events, MigrationCapability.PauseBeforeSwitchover], cancellationToken).ConfigureAwait(false);
-                await client.ExecuteAsync(QapiCommands.MigrateSetParameters, new() { MaxBandwidth = Unlimited }, cancellationToken).ConfigureAwait(false);
+                await client.ExecuteAsync(QapiCommands.MigrateSetParameters, new() { MaxBandwidth = Unlimited, DowntimeLimit = 0 }, cancellationToken).ConfigureAwait(false);
+                await environment.OnMove(MoveMoment.Keeping).ConfigureAwait(false);
+                isTaken = false;
                 await client.GetFdAsync(StateName, volume.Handle, cancellationToken).ConfigureAwait(false);
                 using var changes = client.Subscribe(QmpEventFilter.Named(MigrationEventName));
                 await client.ExecuteAsync(QapiCommands.Migrate, new() { Uri = $"fd:{StateName}" }, cancellationToken).ConfigureAwait(false);
+                isTaken = true;
                 await FollowSaveAsync(client, changes, MigrationStatus.PreSwitchover, progress, cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
 
                 // The instant. From here on it is seen through: a guest that goes on writes to the overlays.
                 _ = await ChangeOverAsync(run, client, disks, left, transaction, quiesce: false, CancellationToken.None).ConfigureAwait(false);
                 isLaid = true;
+                await environment.OnMove(MoveMoment.Laid).ConfigureAwait(false);
                 await client.ExecuteAsync(QapiCommands.MigrateContinue, new() { State = MigrationStatus.PreSwitchover }, CancellationToken.None).ConfigureAwait(false);
                 await FollowSaveAsync(client, changes, MigrationStatus.Completed, progress, CancellationToken.None).ConfigureAwait(false);
             }
             finally
             {
-                await GoOnHeldAsync(run, client, speed).ConfigureAwait(false);
+                await GoOnHeldAsync(run, client).ConfigureAwait(false);
+                if (!isTaken)
+                {
+                    // What QEMU has open takes its space until QEMU ends.
+                    await UndoAsync(token => client.ExecuteAsync(QmpCommands.CloseFd, new() { Fdname = StateName }, token)).ConfigureAwait(false);
+                }
             }
 
             Log.MemoryKept(environment.Logger, id, volume.Position(), (long)environment.Time.GetElapsedTime(stood).TotalMilliseconds);
@@ -158,24 +179,29 @@ internal sealed partial class QemuDomain
     }
 
     /// <summary>Lets the guest go on, however far its memory was written.</summary>
-    private async Task GoOnHeldAsync(QemuRun run, IQmpClient client, long? speed)
+    private async Task GoOnHeldAsync(QemuRun run, IQmpClient client)
     {
         try
         {
             using CancellationTokenSource limit = new(s_goOnTimeout, environment.Time);
             await LetGoAsync(run, client, limit.Token).ConfigureAwait(false);
-            if (speed is not null)
-            {
-                await client.ExecuteAsync(QapiCommands.MigrateSetParameters, new() { MaxBandwidth = speed }, limit.Token).ConfigureAwait(false);
-            }
         }
-        catch (Exception exception) when (exception is QmpException or OperationCanceledException)
+        catch (Exception exception) when (exception is QmpException or OperationCanceledException or IOException or UnauthorizedAccessException)
         {
             Log.SettleFailed(environment.Logger, id, exception);
             if (run.Record.IsHeld && !run.Ended.IsCompleted)
             {
                 _ = SettleInBackgroundAsync(run);
             }
+        }
+    }
+
+    /// <summary>Demands that nobody has left the guest standing still; if so, it is let go first.</summary>
+    private async Task RequireLetGoAsync(QemuRun run, IQmpClient client, CancellationToken cancellationToken)
+    {
+        if (run.Record.IsHeld && !await TrySettleAsync(run, client, cancellationToken).ConfigureAwait(false))
+        {
+            throw new UnavailableException($"Domain {id} stands still, and could not be let go on yet; try again.");
         }
     }
 
@@ -199,6 +225,7 @@ internal sealed partial class QemuDomain
 
         await GoOnCoreAsync(run, client, cancellationToken).ConfigureAwait(false);
         _ = Release(run);
+        await client.ExecuteAsync(QapiCommands.MigrateSetParameters, new() { MaxBandwidth = UsualBandwidth, DowntimeLimit = UsualDowntime }, cancellationToken).ConfigureAwait(false);
         await WriteRecordAsync(run, run.Record with { IsHeld = false }, CancellationToken.None).ConfigureAwait(false);
     }
 
@@ -217,6 +244,8 @@ internal sealed partial class QemuDomain
             { HostProcessor: { } processor } when processor != HostProcessor.Read() => $"it was kept on a processor {processor}, and this is {HostProcessor.Read()}",
             _ when definition.PciDevices.Count > 0 => "the domain has devices of this host by now",
             _ when Differ(guest.Disks.Select(disk => disk.Disk.Vdev), definition.Disks.Select(disk => disk.Vdev)) => "the domain has other disks by now",
+            _ when definition.Nics.FirstOrDefault(nic => guest.Nics.Any(then => MacAddress.Parse(then.Mac) == nic.Mac && then.Bridge is null) && UseBridge(nic)) is { } joined =>
+                $"its network interface {joined.Mac} was in no bridge then",
             _ when Differ(guest.Nics.Select(nic => MacAddress.Parse(nic.Mac).ToString()), definition.Nics.Select(nic => nic.Mac.ToString())) => "the domain has other network interfaces by now",
             _ => null,
         };

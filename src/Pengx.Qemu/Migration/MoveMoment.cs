@@ -32,4 +32,10 @@ internal enum MoveMoment
 
     /// <summary>Here: it is known to run there.</summary>
     Known,
+
+    /// <summary>The guest stands still, and its memory is about to be written into a volume.</summary>
+    Keeping,
+
+    /// <summary>The overlays are laid, and the memory is not whole yet.</summary>
+    Laid,
 }

@@ -148,6 +148,20 @@ public sealed class SnapshotTests
     }
 
     [Fact]
+    public async Task A_start_at_the_snapshot_where_it_stands_brings_a_disk_back_that_went_since()
+    {
+        await using var world = await World.StartedAsync();
+        var storlink = await world.AddStorlinkAsync();
+        var vm = await world.AddMachineAsync(storlink, change: request => request with { ExtraDiskSizeMiB = 20 });
+        var snapshot = IdOf(await world.DoneAsync(TakeAsync(world, vm, storlink, "s")));
+        await world.DoneAsync(world.Disks.DeleteAsync(vm, (await world.Disks.ListAsync(vm, Token))[1].Id, null, Token));
+        Assert.Single(await world.Disks.ListAsync(vm, Token));
+        await world.DoneAsync(world.Snapshots.StartAsync(vm, snapshot, null, Token));
+        Assert.Equal(2, world.Host.Guest(vm).Disks.Count);
+        await world.AssertWholeAsync();
+    }
+
+    [Fact]
     public async Task The_memory_of_a_snapshot_that_several_lie_on_goes_at_once()
     {
         await using var world = await World.StartedAsync();

@@ -240,6 +240,114 @@ public sealed class GuestMemoryTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Memory_whose_service_died_when_the_overlays_were_laid_is_whole_all_the_same()
+    {
+        Trial trial;
+        DomainId id;
+        await using (var first = await _host.StartDriverAsync(Token))
+        {
+            trial = await StartAsync(first);
+            id = trial.Definition.Id;
+            TaskCompletionSource laid = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            first.Environment.OnMove = moment =>
+            {
+                if (moment != MoveMoment.Laid)
+                {
+                    return Task.CompletedTask;
+                }
+
+                // It never comes to the next line: as one that is gone.
+                laid.SetResult();
+                return new TaskCompletionSource().Task;
+            };
+            _ = Memories(first).SaveAsync(id, trial.Memory, trial.Disks, null, Token);
+            await laid.Task.WaitAsync(QemuTestHost.Patience, Token);
+        }
+
+        await using var second = await _host.StartDriverAsync(Token);
+        await QemuTestHost.EventuallyAsync(() => Task.FromResult(!_host.FilesOf(id).ReadRun()!.IsHeld), () => "the guest is let go", Token);
+        await using (var counter = new CounterFollower(_host, second, id, Token))
+        {
+            await counter.FlushAnotherAsync();
+            Assert.Equal([.. trial.Disks.Select(disk => disk.After)], await Live(second).ReadAsync(id, Token));
+            await Memories(second).SaveAsync(id, trial.Memory, trial.Disks, null, Token);
+            await counter.FlushAnotherAsync();
+        }
+
+        await second.Domains.DestroyAsync(id, Token);
+        var kept = await _images.ReadNewestAsync(trial.Disks[1].Before.Layers[0], Token);
+        await second.Domains.DefineAsync(trial.Definition with { Disks = await FreshAsync(trial) }, Token);
+        await Memories(second).StartAsync(id, trial.Memory, Token);
+        await using var console = QemuTestHost.ConsoleOf(second, id, Token);
+        Assert.InRange(long.Parse((await console.ExpectAsync("PENGX-GUEST flushed ")).Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture), kept, kept + 1);
+    }
+
+    [Fact]
+    public async Task A_guest_goes_on_where_the_disk_of_its_memory_hangs_and_is_kept_afterwards()
+    {
+        var slow = await LoopFileSystem.MountAsync("ext4", DataSize.FromMiB(256));
+        _more.Add(slow);
+        _host.Options.MigrationStallTimeout = TimeSpan.FromSeconds(2);
+        await using var driver = await _host.StartDriverAsync(Token);
+        var memory = Memories(driver);
+        var trial = await StartAsync(driver);
+        var id = trial.Definition.Id;
+        await using var counter = new CounterFollower(_host, driver, id, Token);
+        var hangs = slow.PathOf("memory.raw");
+        await File.WriteAllBytesAsync(hangs, [], Token);
+        driver.Environment.OnMove = async moment =>
+        {
+            if (moment == MoveMoment.Keeping)
+            {
+                await RunAsync("fsfreeze", "--freeze", slow.Directory);
+            }
+        };
+        try
+        {
+            var failure = await Assert.ThrowsAsync<HypervisorException>(() => memory.SaveAsync(id, new FileLocation(hangs), trial.Disks, null, Token));
+            Assert.Contains("nothing more was written", failure.Message, StringComparison.Ordinal);
+
+            // The disk still hangs.
+            await counter.FlushAnotherAsync();
+            Assert.Equal(VmState.Running, (await driver.Domains.FindAsync(id, Token))?.State);
+            Assert.False(_host.FilesOf(id).ReadRun()!.IsHeld);
+            Assert.Equal([.. trial.Disks.Select(disk => disk.Before)], await Live(driver).ReadAsync(id, Token));
+        }
+        finally
+        {
+            await RunAsync("fsfreeze", "--unfreeze", slow.Directory);
+        }
+
+        // Over by itself, it is in nobody's way; twice in one life, with other layers.
+        driver.Environment.OnMove = static _ => Task.CompletedTask;
+        await QemuTestHost.EventuallyAsync(
+            async () =>
+            {
+                try
+                {
+                    await memory.SaveAsync(id, trial.Memory, trial.Disks, null, Token);
+                    return true;
+                }
+                catch (HypervisorException exception) when (exception.Message.Contains("migration", StringComparison.OrdinalIgnoreCase))
+                {
+                    return false;
+                }
+            },
+            () => "the one that hung is over",
+            Token);
+        await counter.FlushAnotherAsync();
+        List<DiskReplacement> next = [];
+        foreach (var (_, disk) in trial.Disks)
+        {
+            var overlay = DiskId.New();
+            next.Add(new(disk, disk with { Id = overlay, Layers = [await _images.CreateOverlayAsync(disk.Layers[0], overlay, Token), .. disk.Layers] }));
+        }
+
+        await memory.SaveAsync(id, trial.Memory, next, null, Token);
+        await counter.FlushAnotherAsync();
+    }
+
+    [Fact]
     public async Task A_guest_that_dies_while_its_memory_is_written_starts_again_with_every_flushed_number()
     {
         await using var driver = await _host.StartDriverAsync(Token);
@@ -264,6 +372,9 @@ public sealed class GuestMemoryTests : IAsyncLifetime
     private static IGuestMemory Memories(QemuHypervisorDriver driver) => driver.TryGetFeature<IGuestMemory>(out var memory) ? memory : throw new InvalidOperationException("the driver keeps no memory");
 
     private static ILiveDisks Live(QemuHypervisorDriver driver) => driver.TryGetFeature<ILiveDisks>(out var live) ? live : throw new InvalidOperationException("the driver changes no disks");
+
+    private static async Task RunAsync(string program, params string[] arguments) => (await new ProcessRunner().RunAsync(
+        new() { FileName = Requires.Find(program) ?? program, Arguments = arguments, Timeout = TimeSpan.FromSeconds(60) }, CancellationToken.None)).EnsureSuccess();
 
     private static async Task<byte[]> HeadAsync(DiskLocation memory)
     {
