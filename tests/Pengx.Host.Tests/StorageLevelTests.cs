@@ -60,7 +60,7 @@ public sealed class StorageLevelTests(CephCluster cluster)
     [Fact]
     public async Task A_guest_that_runs_moves_from_files_to_a_volume_group_and_back()
     {
-        await using var lvm = await LvmTestHost.CreateAsync();
+        await using var lvm = await LvmTestHost.CreateAsync(megabytes: 2048);
         await using var guests = await RealGuests.StartAsync(Configuration(lvm));
         var host = guests.Host;
         var group = await host.AddStorlinkAsync($"/dev/{lvm.Group}", "group", level: "BL");
@@ -87,6 +87,17 @@ public sealed class StorageLevelTests(CephCluster cluster)
         var flushed = RealGuests.LastFlushed(guests.Serial(vm));
         await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start/", null, HttpStatusCode.OK);
         await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > flushed), "the guest goes on where it was");
+        process = Assert.Single(host.GuestProcesses());
+
+        // Its memory lies in a volume, too.
+        var remembers = await host.ChangeAsync(
+            HttpMethod.Post, $"/vms/{vm}/snapshots/", $"<snapshot><name>s2</name><storlink>{group}</storlink><memory>true</memory></snapshot>", HttpStatusCode.Created);
+        Assert.Equal(5, await CountAsync());
+        await GoesOnAsync();
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/poweroff/", null, HttpStatusCode.OK);
+        await host.ChangeAsync(HttpMethod.Post, $"/vms/{vm}/start{remembers[$"/vms/{vm}".Length..]}", null, HttpStatusCode.OK);
+        await ServedMachines.EventuallyAsync(() => Task.FromResult(RealGuests.LastFlushed(guests.Serial(vm)) > flushed), "the guest goes on with its memory");
+        Assert.DoesNotContain("PENGX-GUEST up", guests.Serial(vm), StringComparison.Ordinal);
         process = Assert.Single(host.GuestProcesses());
 
         await MoveAsync(guests.Storlink);
